@@ -1,0 +1,128 @@
+package streams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/fastfeaturefetch/fff/shared/stage"
+)
+
+// Ensure makes every stream that is missing and updates those that differ. replicas is
+// 1 on a single server, 3 on a cluster; streams are made with their final number.
+func Ensure(ctx context.Context, js jetstream.JetStream, replicas int) error {
+	for _, c := range Configs() {
+		c.Replicas = max(replicas, 1)
+		if _, err := js.CreateOrUpdateStream(ctx, c); err != nil {
+			return fmt.Errorf("stream %s: %w%s", c.Name, err, remedy(err))
+		}
+	}
+	return nil
+}
+
+func remedy(err error) string {
+	var api *jetstream.APIError
+	if errors.As(err, &api) && (api.ErrorCode == 10047 || api.ErrorCode == 10023) {
+		return " (the sum of all streams' max_bytes must fit max_file_store of the server; raise that)"
+	}
+	return ""
+}
+
+// OpenConsumers makes the durable consumers of a run, one a stage. A consumer that is
+// there already is left as it is.
+func OpenConsumers(ctx context.Context, js jetstream.JetStream, run string) error {
+	for _, s := range Stages() {
+		if _, err := js.CreateOrUpdateConsumer(ctx, Of(s), Consumer(s, run)); err != nil {
+			return fmt.Errorf("consumer %s: %w", ConsumerName(s, run), err)
+		}
+	}
+	return nil
+}
+
+// CloseConsumers removes the durable consumers of a run.
+func CloseConsumers(ctx context.Context, js jetstream.JetStream, run string) error {
+	for _, s := range Stages() {
+		err := js.DeleteConsumer(ctx, Of(s), ConsumerName(s, run))
+		if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) && !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return fmt.Errorf("consumer %s: %w", ConsumerName(s, run), err)
+		}
+	}
+	return nil
+}
+
+// Rewind makes the ingest of a run read its input from the start again.
+func Rewind(ctx context.Context, js jetstream.JetStream, run string) error {
+	name := ConsumerName(stage.Ingest, run)
+	if err := js.DeleteConsumer(ctx, Ingest, name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return fmt.Errorf("consumer %s: %w", name, err)
+	}
+	if _, err := js.CreateOrUpdateConsumer(ctx, Ingest, Consumer(stage.Ingest, run)); err != nil {
+		return fmt.Errorf("consumer %s: %w", name, err)
+	}
+	return nil
+}
+
+// Purge removes the messages of a run from the work queues, upstream first, until two
+// passes found nothing: a stage that was in the middle of a message may still publish.
+func Purge(ctx context.Context, js jetstream.JetStream, run string) error {
+	for clean := 0; clean < 2; {
+		found := uint64(0)
+		for _, s := range Stages() {
+			if s == stage.Ingest {
+				continue
+			}
+			n, err := PurgeSubject(ctx, js, Of(s), Subject(s, run))
+			if err != nil {
+				return err
+			}
+			found += n
+		}
+		clean++
+		if found > 0 {
+			clean = 0
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// PurgeSubject removes all messages of one subject and tells how many there were.
+func PurgeSubject(ctx context.Context, js jetstream.JetStream, stream, subject string) (uint64, error) {
+	n, err := Count(ctx, js, stream, subject)
+	if err != nil || n == 0 {
+		return 0, err
+	}
+	st, err := js.Stream(ctx, stream)
+	if err != nil {
+		return 0, fmt.Errorf("stream %s: %w", stream, err)
+	}
+	if err := st.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
+		return 0, fmt.Errorf("purge %s of stream %s: %w", subject, stream, err)
+	}
+	return n, nil
+}
+
+// Count tells how many messages a stream stores for a subject. On a work queue these
+// are the pending and the ack-pending ones together.
+func Count(ctx context.Context, js jetstream.JetStream, stream, subject string) (uint64, error) {
+	st, err := js.Stream(ctx, stream)
+	if err != nil {
+		return 0, fmt.Errorf("stream %s: %w", stream, err)
+	}
+	info, err := st.Info(ctx, jetstream.WithSubjectFilter(subject))
+	if err != nil {
+		return 0, fmt.Errorf("stream %s: %w", stream, err)
+	}
+	var n uint64
+	for _, c := range info.State.Subjects {
+		n += c
+	}
+	return n, nil
+}
