@@ -1,0 +1,49 @@
+package dataset
+
+import (
+	"context"
+	"encoding/hex"
+	"io"
+
+	"github.com/zeebo/xxh3"
+)
+
+// sumWriter counts and hashes what it passes on, and stops when its context does.
+type sumWriter struct {
+	ctx   context.Context
+	w     io.Writer
+	hash  *xxh3.Hasher128
+	bytes int64
+}
+
+func newSumWriter(ctx context.Context, w io.Writer) *sumWriter {
+	return &sumWriter{ctx: ctx, w: w, hash: xxh3.New128()}
+}
+
+func (s *sumWriter) Write(p []byte) (int, error) {
+	if err := s.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := s.w.Write(p)
+	_, _ = s.hash.Write(p[:n]) // a hash never fails
+	s.bytes += int64(n)
+	return n, err
+}
+
+// checksum gives the XXH3 of what was written, 128 bits in hexadecimal.
+func (s *sumWriter) checksum() string { return hexSum(s.hash.Sum128()) }
+
+func hexSum(sum xxh3.Uint128) string {
+	b := sum.Bytes()
+	return hex.EncodeToString(b[:])
+}
+
+// Checksum reads r to its end and gives its checksum as the manifest writes it, and
+// its length.
+func Checksum(ctx context.Context, r io.Reader) (sum string, bytes int64, err error) {
+	w := newSumWriter(ctx, io.Discard)
+	if _, err := io.CopyBuffer(struct{ io.Writer }{w}, r, make([]byte, 256<<10)); err != nil {
+		return "", w.bytes, err
+	}
+	return w.checksum(), w.bytes, nil
+}

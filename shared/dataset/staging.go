@@ -1,0 +1,201 @@
+package dataset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// endedPrefix marks a staging directory that is being removed. It is renamed first, so
+// that from one moment on nothing can be staged in it.
+const endedPrefix = ".ended-"
+
+// BeginEpoch makes the epoch's staging directory.
+func (d *Disk) BeginEpoch(ctx context.Context, epoch uint64, token string) error {
+	dir, err := d.epochDir(ctx, epoch, token)
+	if err != nil {
+		return err
+	}
+	parent := filepath.Dir(dir)
+	if err := removeEnded(parent); err != nil {
+		return fmt.Errorf("begin epoch %d: %w", epoch, err)
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("begin epoch %d: %w", epoch, err)
+	}
+	return syncDir(parent)
+}
+
+// EndEpoch removes the epoch's staging directory.
+func (d *Disk) EndEpoch(ctx context.Context, epoch uint64, token string) error {
+	return d.RemoveStaging(ctx, StagingName(epoch, token))
+}
+
+// ListStaging names the staging directories.
+func (d *Disk) ListStaging(ctx context.Context) ([]string, error) {
+	return d.list(ctx, stagingDir, func(name string) error {
+		_, _, err := ParseStagingName(name)
+		return err
+	})
+}
+
+// RemoveStaging removes a staging directory.
+func (d *Disk) RemoveStaging(ctx context.Context, name string) error {
+	if err := errors.Join(ctx.Err(), checkName("staging directory", name)); err != nil {
+		return err
+	}
+	if _, _, err := ParseStagingName(name); err != nil {
+		return err
+	}
+	parent := filepath.Join(d.dir, stagingDir)
+	if err := removeEnded(parent); err != nil {
+		return err
+	}
+	if err := os.Rename(filepath.Join(parent, name), filepath.Join(parent, endedPrefix+name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := removeEnded(parent); err != nil {
+		return err
+	}
+	return syncDir(parent)
+}
+
+// removeEnded removes the directories of ended epochs, also those whose removal was
+// interrupted.
+func removeEnded(parent string) error {
+	entries, err := os.ReadDir(parent)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), endedPrefix) {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(parent, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Stage writes a file that nobody sees until Reveal.
+func (d *Disk) Stage(ctx context.Context, epoch uint64, token, part, family, name string, write func(io.Writer) error) (StagedFile, error) {
+	path, err := d.staged(ctx, epoch, token, part, family, name)
+	if err != nil {
+		return StagedFile{}, err
+	}
+	staged, err := d.stage(ctx, path, write)
+	if err != nil {
+		return StagedFile{}, fmt.Errorf("stage %s of family %q: %w", name, family, err)
+	}
+	return staged, nil
+}
+
+func (d *Disk) stage(ctx context.Context, path string, write func(io.Writer) error) (StagedFile, error) {
+	family := filepath.Dir(path)
+	part := filepath.Dir(family)
+	for _, dir := range []string{part, family} { // the epoch's directory is never made here
+		if err := makeDir(dir); err != nil {
+			return StagedFile{}, fence(err)
+		}
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return StagedFile{}, fence(err)
+	}
+	w := newSumWriter(ctx, f)
+	err = write(w)
+	if err == nil {
+		err = f.Sync()
+	}
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = fence(syncDir(family))
+	}
+	if err != nil {
+		_ = os.Remove(path) // what remains is swept with the epoch
+		return StagedFile{}, err
+	}
+	return StagedFile{Bytes: w.bytes, Checksum: w.checksum()}, nil
+}
+
+// fence turns "a directory above is not there" into ErrFenced.
+func fence(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w (%w)", ErrFenced, err)
+	}
+	return err
+}
+
+// Reveal makes a staged file visible.
+func (d *Disk) Reveal(ctx context.Context, epoch uint64, token, part, family, name string, staged StagedFile) error {
+	from, err := d.staged(ctx, epoch, token, part, family, name)
+	if err != nil {
+		return err
+	}
+	to, err := d.visible(ctx, family, name)
+	if err != nil {
+		return err
+	}
+	if err := reveal(from, to, staged.Bytes); err != nil {
+		return fmt.Errorf("make %s of family %q visible: %w", name, family, err)
+	}
+	return nil
+}
+
+func reveal(from, to string, bytes int64) error {
+	switch size, err := sizeOf(to); {
+	case err == nil && size == bytes: // and never replaced
+		_ = os.Remove(from)
+		return syncDir(filepath.Dir(to)) // the rename may have been another's, not yet durable
+	case err == nil:
+		return fmt.Errorf("a visible file of %d bytes has its name; %d were committed", size, bytes)
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	switch size, err := sizeOf(from); {
+	case errors.Is(err, fs.ErrNotExist):
+		if size, err := sizeOf(to); err == nil && size == bytes { // another was faster
+			return syncDir(filepath.Dir(to))
+		}
+		return ErrNotStaged
+	case err != nil:
+		return err
+	case size != bytes:
+		return fmt.Errorf("the staged file has %d bytes; %d were committed", size, bytes)
+	}
+	if err := makeDir(filepath.Dir(to)); err != nil {
+		return err
+	}
+	if err := os.Rename(from, to); errors.Is(err, fs.ErrNotExist) {
+		if size, err := sizeOf(to); err != nil || size != bytes {
+			return ErrNotStaged
+		}
+	} else if err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(to))
+}
+
+func (d *Disk) epochDir(ctx context.Context, epoch uint64, token string) (string, error) {
+	if err := errors.Join(ctx.Err(), checkName("token of an epoch", token)); err != nil {
+		return "", err
+	}
+	return filepath.Join(d.dir, stagingDir, StagingName(epoch, token)), nil
+}
+
+func (d *Disk) staged(ctx context.Context, epoch uint64, token, part, family, name string) (string, error) {
+	dir, err := d.epochDir(ctx, epoch, token)
+	if err != nil {
+		return "", err
+	}
+	if err := errors.Join(checkName("part", part), checkFamily(family), checkFileName(name)); err != nil {
+		return "", err
+	}
+	return filepath.Join(dir, part, familyPrefix+EscapeFamily(family), name), nil
+}
