@@ -1,0 +1,199 @@
+package shares
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Limiter bounds how many requests of a process are in flight. Slots are given first
+// come, first served, except that runs which are paused are passed over. The limit can
+// be changed at any time; a limit of 0 holds every new request. The zero value holds
+// everything until SetLimit is called.
+type Limiter struct {
+	mu     sync.Mutex
+	limit  int
+	inUse  int
+	next   uint64 // ticket of the next waiter
+	queues map[string]*queue
+}
+
+// queue holds the waiters of one run and the run's pause.
+type queue struct {
+	waiting     []*waiter
+	pausedUntil time.Time
+	wake        *time.Timer // fires when the pause ends; nil = not paused
+}
+
+// waiter is one blocked Acquire.
+type waiter struct {
+	ticket uint64
+	ready  chan struct{} // closed under the limiter's lock when the slot is given
+}
+
+// Acquire takes a slot for a request of the run, and waits for one as long as ctx
+// lives. Its error is the context's.
+func (l *Limiter) Acquire(ctx context.Context, run string) error {
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	l.mu.Lock()
+	q := l.queue(run)
+	w := &waiter{ticket: l.next, ready: make(chan struct{})}
+	l.next++
+	q.waiting = append(q.waiting, w)
+	l.give()
+	l.mu.Unlock()
+
+	select {
+	case <-w.ready:
+		return nil
+	case <-ctx.Done():
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.forget(run, w) { // the slot came at the same moment
+		l.inUse--
+		l.give()
+	}
+	return context.Cause(ctx)
+}
+
+// Release gives a slot back.
+func (l *Limiter) Release() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.inUse--
+	l.give()
+}
+
+// SetLimit changes the limit. Requests above a smaller limit run to their end; no new
+// one starts until enough of them have.
+func (l *Limiter) SetLimit(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.limit = max(0, n)
+	l.give()
+}
+
+// PauseUntil holds the run's new requests until t. A pause is never shortened.
+func (l *Limiter) PauseUntil(run string, t time.Time) {
+	d := time.Until(t)
+	if d <= 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	q := l.queue(run)
+	if !t.After(q.pausedUntil) {
+		return
+	}
+	q.pausedUntil = t
+	if q.wake != nil {
+		q.wake.Stop()
+	}
+	q.wake = time.AfterFunc(d, func() { l.resume(run, t) })
+}
+
+// resume ends the pause that lasts until t, unless a longer one has replaced it.
+func (l *Limiter) resume(run string, t time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	q, ok := l.queues[run]
+	if !ok || !q.pausedUntil.Equal(t) {
+		return
+	}
+	q.wake, q.pausedUntil = nil, time.Time{}
+	l.drop(run, q)
+	l.give()
+}
+
+// Limit gives the limit.
+func (l *Limiter) Limit() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.limit
+}
+
+// InUse counts the slots that are taken.
+func (l *Limiter) InUse() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.inUse
+}
+
+// Waiting counts the requests that wait for a slot.
+func (l *Limiter) Waiting() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for _, q := range l.queues {
+		n += len(q.waiting)
+	}
+	return n
+}
+
+// give hands free slots to the longest waiting requests of runs that are not paused.
+func (l *Limiter) give() {
+	for l.inUse < l.limit {
+		run, q := l.first()
+		if q == nil {
+			return
+		}
+		w := q.waiting[0]
+		q.waiting[0] = nil
+		q.waiting = q.waiting[1:]
+		l.drop(run, q)
+		l.inUse++
+		close(w.ready)
+	}
+}
+
+// first finds the run whose oldest waiter came first. Runs are few.
+func (l *Limiter) first() (run string, oldest *queue) {
+	for id, q := range l.queues {
+		if q.wake != nil || len(q.waiting) == 0 {
+			continue
+		}
+		if oldest == nil || q.waiting[0].ticket < oldest.waiting[0].ticket {
+			run, oldest = id, q
+		}
+	}
+	return run, oldest
+}
+
+// forget takes a waiter out of its queue; false if it is no longer there.
+func (l *Limiter) forget(run string, w *waiter) bool {
+	q, ok := l.queues[run]
+	if !ok {
+		return false
+	}
+	for i, x := range q.waiting {
+		if x == w {
+			q.waiting = append(q.waiting[:i], q.waiting[i+1:]...)
+			l.drop(run, q)
+			return true
+		}
+	}
+	return false
+}
+
+// queue finds or makes the queue of a run.
+func (l *Limiter) queue(run string) *queue {
+	q, ok := l.queues[run]
+	if !ok {
+		if l.queues == nil {
+			l.queues = make(map[string]*queue)
+		}
+		q = &queue{}
+		l.queues[run] = q
+	}
+	return q
+}
+
+// drop removes a queue that holds nothing.
+func (l *Limiter) drop(run string, q *queue) {
+	if len(q.waiting) == 0 && q.wake == nil {
+		delete(l.queues, run)
+	}
+}

@@ -1,0 +1,194 @@
+package shares
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// acquire starts an Acquire and tells on the channel when it has returned.
+func acquire(ctx context.Context, l *Limiter, run string) <-chan error {
+	done := make(chan error, 1)
+	go func() { done <- l.Acquire(ctx, run) }()
+	return done
+}
+
+func returned(done <-chan error) bool {
+	synctest.Wait()
+	return len(done) == 1
+}
+
+func TestLimiterGivesSlotsInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l Limiter
+		var mu sync.Mutex
+		var order []int
+		var all sync.WaitGroup
+		for i := range 20 {
+			all.Go(func() {
+				if err := l.Acquire(t.Context(), "run"); err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				order = append(order, i)
+				mu.Unlock()
+				l.Release()
+			})
+			synctest.Wait()
+		}
+		if n := l.Waiting(); n != 20 {
+			t.Fatalf("%d wait while the limit is 0, want 20", n)
+		}
+		l.SetLimit(1)
+		all.Wait()
+		if !slices.IsSorted(order) || len(order) != 20 {
+			t.Errorf("slots were given in the order %v", order)
+		}
+		if n := l.InUse(); n != 0 {
+			t.Errorf("%d slots in use at the end", n)
+		}
+	})
+}
+
+func TestLimiterSmallerLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l Limiter
+		l.SetLimit(3)
+		for range 3 {
+			if err := l.Acquire(t.Context(), "run"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l.SetLimit(1)
+		next := acquire(t.Context(), &l, "run")
+		for inUse := 2; inUse >= 1; inUse-- {
+			l.Release()
+			if returned(next) {
+				t.Fatalf("a slot was given while %d were in use of 1", inUse)
+			}
+		}
+		l.Release()
+		if !returned(next) {
+			t.Error("no slot was given though none was in use")
+		}
+	})
+}
+
+func TestLimiterGivenUpWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l Limiter
+		why := errors.New("stopped")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		first := acquire(ctx, &l, "run")
+		synctest.Wait()
+		second := acquire(t.Context(), &l, "run")
+		synctest.Wait()
+		cancel(why)
+		if err := <-first; !errors.Is(err, why) {
+			t.Errorf("error %v, want the cause of the context's end", err)
+		}
+		l.SetLimit(1)
+		if !returned(second) {
+			t.Error("the next in line got no slot")
+		}
+		if err := l.Acquire(ctx, "run"); !errors.Is(err, why) {
+			t.Errorf("error %v from an ended context", err)
+		}
+	})
+}
+
+func TestLimiterPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l Limiter
+		l.SetLimit(1)
+		start := time.Now()
+		l.PauseUntil("slow", start.Add(10*time.Second))
+		l.PauseUntil("slow", start.Add(2*time.Second)) // shorter: changes nothing
+		slow := acquire(t.Context(), &l, "slow")
+		if returned(slow) {
+			t.Fatal("a paused run got a slot")
+		}
+		other := acquire(t.Context(), &l, "other")
+		if !returned(other) {
+			t.Fatal("a pause of one run held another")
+		}
+		l.Release()
+		if err := <-slow; err != nil {
+			t.Fatal(err)
+		}
+		if waited := time.Since(start); waited != 10*time.Second {
+			t.Errorf("the run went on after %v, want 10s", waited)
+		}
+		l.PauseUntil("slow", time.Now().Add(-time.Second)) // past: changes nothing
+		l.Release()
+		if !returned(acquire(t.Context(), &l, "slow")) {
+			t.Error("a pause that is over holds the run")
+		}
+		l.Release()
+		if len(l.queues) != 0 {
+			t.Errorf("%d queues are kept for nothing", len(l.queues))
+		}
+	})
+}
+
+func TestLimiterPauseMadeLonger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l Limiter
+		l.SetLimit(1)
+		start := time.Now()
+		l.PauseUntil("run", start.Add(time.Second))
+		l.PauseUntil("run", start.Add(3*time.Second))
+		if err := l.Acquire(t.Context(), "run"); err != nil {
+			t.Fatal(err)
+		}
+		if waited := time.Since(start); waited != 3*time.Second {
+			t.Errorf("the run went on after %v, want 3s", waited)
+		}
+	})
+}
+
+func TestLimiterUnderLoad(t *testing.T) {
+	const most = 8
+	var l Limiter
+	l.SetLimit(most)
+	var inFlight, peak atomic.Int64
+	var workers sync.WaitGroup
+	for i := range 64 {
+		workers.Go(func() {
+			run := string(rune('a' + i%3))
+			for j := range 200 {
+				ctx, cancel := context.WithCancel(t.Context())
+				if (i+j)%7 == 0 {
+					go cancel()
+				}
+				if l.Acquire(ctx, run) == nil {
+					for n := inFlight.Add(1); ; {
+						p := peak.Load()
+						if n <= p || peak.CompareAndSwap(p, n) {
+							break
+						}
+					}
+					inFlight.Add(-1)
+					l.Release()
+				}
+				cancel()
+				if j%50 == 0 {
+					l.SetLimit(1 + (i+j)%most)
+					l.PauseUntil(run, time.Now().Add(time.Millisecond))
+				}
+			}
+		})
+	}
+	workers.Wait()
+	if p := peak.Load(); p > most {
+		t.Errorf("%d requests in flight, the limit was never above %d", p, most)
+	}
+	if l.InUse() != 0 || l.Waiting() != 0 {
+		t.Errorf("%d in use and %d waiting at the end", l.InUse(), l.Waiting())
+	}
+}
