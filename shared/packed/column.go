@@ -1,0 +1,194 @@
+package packed
+
+import (
+	"encoding/binary"
+	"math"
+)
+
+const (
+	numberBytes       = 8   // of a Double or an Int64
+	endBytes          = 4   // of a text's end offset
+	columnStructBytes = 112 // of column itself
+)
+
+// column gathers one feature's values. Nulls take no place in values.
+type column struct {
+	used    bool
+	sparse  bool // present says which rows have a value; else rows [0, next) have
+	kind    Kind
+	next    int // row after the last one that has a value
+	count   int // values
+	present []uint64
+	values  []byte // as on the wire: numbers, bits, or end offsets into text
+	text    []byte
+}
+
+func (c *column) reset() {
+	*c = column{present: c.present[:0], values: c.values[:0], text: c.text[:0]}
+}
+
+// kept gives the bytes that an emptied column holds on to.
+func (c *column) kept() int {
+	return columnStructBytes + cap(c.values) + cap(c.text) + 8*cap(c.present)
+}
+
+// placeAt notes a value in a row that may come after a gap.
+func (c *column) placeAt(row int) {
+	if !c.sparse && c.next < row {
+		c.sparse = true
+		c.present = c.present[:0]
+		for i := 0; i < c.next; i += 64 {
+			c.present = append(c.present, lowBits(c.next-i))
+		}
+	}
+	if c.sparse {
+		for len(c.present) <= row/64 {
+			c.present = append(c.present, 0)
+		}
+		c.present[row/64] |= 1 << (row % 64)
+	}
+	c.next = row + 1
+	c.count++
+}
+
+// lowBits gives a word whose n lowest bits are set, all of them from 64 on.
+func lowBits(n int) uint64 {
+	if n >= 64 {
+		return math.MaxUint64
+	}
+	return 1<<n - 1
+}
+
+// forget drops what the row, which is not closed, may have left.
+func (c *column) forget(row int) {
+	if c.next == row+1 {
+		c.takeBack(row)
+	} else if c.sparse && row/64 < len(c.present) {
+		c.present[row/64] &^= 1 << (row % 64)
+	}
+}
+
+// takeBack drops the last value, which is the row's, and gives its bytes.
+func (c *column) takeBack(row int) (bytes int) {
+	c.next = row
+	c.count--
+	if c.sparse {
+		c.present[row/64] &^= 1 << (row % 64)
+	}
+	switch c.kind {
+	case Double, Int64:
+		bytes = numberBytes
+		c.values = c.values[:len(c.values)-numberBytes]
+	case Bool:
+		bytes = 1
+		c.dropBit()
+	case String, JSON:
+		c.values = c.values[:len(c.values)-endBytes]
+		end := c.end(c.count - 1)
+		bytes = endBytes + len(c.text) - end
+		c.text = c.text[:end]
+	}
+	if c.count == 0 {
+		c.kind = Null
+	}
+	return bytes
+}
+
+// repeat gives the row the value of the row before it, if that has one.
+func (c *column) repeat(row int) (bytes int) {
+	if c.next != row || c.count == 0 {
+		return 0
+	}
+	last := c.count - 1
+	c.placeAt(row)
+	switch c.kind {
+	case Double, Int64:
+		c.values = append(c.values, c.values[last*numberBytes:]...)
+		return numberBytes
+	case Bool:
+		// addBit writes at count-1, which placeAt has raised.
+		c.addBit(c.bit(last))
+		return 1
+	default:
+		return c.addText(c.text[c.end(last-1):])
+	}
+}
+
+// addBit writes the value that was counted last.
+func (c *column) addBit(v bool) {
+	i := c.count - 1
+	if i%8 == 0 {
+		c.values = append(c.values, 0)
+	}
+	if v {
+		c.values[i/8] |= 1 << (i % 8)
+	}
+}
+
+// dropBit drops the value behind the last one that is counted.
+func (c *column) dropBit() {
+	c.values = c.values[:(c.count+7)/8]
+	if c.count%8 != 0 {
+		c.values[c.count/8] &= 1<<(c.count%8) - 1
+	}
+}
+
+func (c *column) bit(i int) bool { return c.values[i/8]>>(i%8)&1 != 0 }
+
+func (c *column) addText(v []byte) (bytes int) {
+	c.text = append(c.text, v...)
+	c.values = binary.LittleEndian.AppendUint32(c.values, uint32(len(c.text)))
+	return endBytes + len(v)
+}
+
+// end gives where value i ends in text, 0 for -1.
+func (c *column) end(i int) int {
+	if i < 0 {
+		return 0
+	}
+	return int(binary.LittleEndian.Uint32(c.values[i*endBytes:]))
+}
+
+func (c *column) number(i int) uint64 { return binary.LittleEndian.Uint64(c.values[i*numberBytes:]) }
+
+func (c *column) valueBytes() int { return len(c.values) + len(c.text) }
+
+func (c *column) allExact() bool {
+	for i := range c.count {
+		if !exactAsDouble(int64(c.number(i))) {
+			return false
+		}
+	}
+	return true
+}
+
+// toDouble converts integers. It leaves the old bytes alone, for Block.Discard.
+func (c *column) toDouble() {
+	values := make([]byte, 0, max(2*len(c.values), numberBytes))
+	for i := range c.count {
+		values = binary.LittleEndian.AppendUint64(values, math.Float64bits(float64(int64(c.number(i)))))
+	}
+	c.kind, c.values = Double, values
+}
+
+// toText converts values to canonical text. It leaves the old bytes alone, too.
+func (c *column) toText() {
+	if c.kind == JSON {
+		c.kind = String
+		return
+	}
+	old := *c
+	c.kind, c.text = String, nil
+	c.values = make([]byte, 0, max(endBytes*2*c.count, endBytes))
+	for i := range c.count {
+		switch old.kind {
+		case Double:
+			c.text = AppendDouble(c.text, math.Float64frombits(old.number(i)))
+		case Int64:
+			c.text = AppendInt64(c.text, int64(old.number(i)))
+		default:
+			c.text = AppendBool(c.text, old.bit(i))
+		}
+		c.values = binary.LittleEndian.AppendUint32(c.values, uint32(len(c.text)))
+	}
+}

@@ -1,0 +1,82 @@
+package packed
+
+import (
+	"encoding/binary"
+	"hash/crc32"
+	"slices"
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Encode appends the message to dst. Open rows are discarded, blocks without rows are
+// left out. The builder can go on gathering.
+func (b *Builder) Encode(dst []byte, src Source) []byte {
+	dst = slices.Grow(dst, b.size)
+	start := len(dst)
+	dst = append(dst, magic...)
+	dst = append(dst, version, byte(src))
+	dst = b.samples.appendTo(dst)
+	n := 0
+	for _, k := range b.blocks {
+		k.Discard()
+		if k.Rows() > 0 {
+			n++
+		}
+	}
+	dst = binary.AppendUvarint(dst, uint64(n))
+	for _, k := range b.blocks {
+		if k.Rows() > 0 {
+			dst = k.appendTo(dst)
+		}
+	}
+	return binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst[start:], castagnoli))
+}
+
+func (k *Block) appendTo(dst []byte) []byte {
+	dst = appendString(dst, k.layout.family)
+	dst = binary.AppendUvarint(dst, uint64(len(k.sampleOf)))
+	for _, s := range k.sampleOf {
+		dst = binary.AppendUvarint(dst, uint64(s))
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(k.order)))
+	for _, f := range k.order {
+		dst = appendString(dst, k.layout.names[f])
+		dst = k.columns[f].appendTo(dst, len(k.sampleOf))
+	}
+	return dst
+}
+
+func (c *column) appendTo(dst []byte, rows int) []byte {
+	switch c.count {
+	case 0:
+		return append(dst, byte(Null))
+	case rows:
+		dst = append(dst, byte(c.kind))
+	default:
+		dst = append(dst, byte(c.kind)|hasPresence)
+		dst = c.appendPresence(dst, rows)
+	}
+	dst = append(dst, c.values...)
+	return append(dst, c.text...)
+}
+
+func (c *column) appendPresence(dst []byte, rows int) []byte {
+	for i := 0; i < rows; i += 64 {
+		var word uint64
+		switch {
+		case !c.sparse:
+			word = lowBits(max(c.next-i, 0))
+		case i/64 < len(c.present):
+			word = c.present[i/64]
+		}
+		n := min((rows-i+7)/8, 8)
+		dst = binary.LittleEndian.AppendUint64(dst, word)
+		dst = dst[:len(dst)-8+n]
+	}
+	return dst
+}
+
+func appendString(dst []byte, s string) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(s)))
+	return append(dst, s...)
+}

@@ -1,0 +1,156 @@
+package packed
+
+import (
+	"encoding/binary"
+	"math"
+	"math/bits"
+)
+
+// Message is a decoded message. User ids and texts are views into the decoded bytes.
+type Message struct {
+	Source  Source
+	Samples []Sample
+	Blocks  []BlockView
+
+	ranks []uint32 // memory of all columns' ranks
+	names interner
+}
+
+// Sample is a user at a point in time (epoch milliseconds).
+type Sample struct {
+	UserID  []byte
+	EpochMS int64
+}
+
+// BlockView is a block of a decoded message: rows of one family. Row i belongs to
+// Samples[SampleOf[i]].
+type BlockView struct {
+	Family   string
+	SampleOf []uint32
+	Columns  []Column
+}
+
+// Rows counts the block's rows, which are cells.
+func (b *BlockView) Rows() int { return len(b.SampleOf) }
+
+// Column is one feature of a block. Its accessors take a row of the block; each is for
+// columns of its own kind and gives the zero value for a null.
+type Column struct {
+	Name string
+	Kind Kind
+
+	count   int
+	present []byte   // bitmap over rows, nil if no row is null or all are
+	ranks   []uint32 // values before each 64 rows
+	values  []byte
+	text    []byte
+}
+
+// Count gives the number of values, which are the rows that are not null.
+func (c *Column) Count() int { return c.count }
+
+// HasNulls reports whether any row is null.
+func (c *Column) HasNulls() bool { return c.present != nil || c.Kind == Null }
+
+// IsNull reports whether the row is null.
+func (c *Column) IsNull(row int) bool {
+	if c.present == nil {
+		return c.Kind == Null
+	}
+	return c.present[row>>3]>>(row&7)&1 == 0
+}
+
+// Double gives a value of a Double column.
+func (c *Column) Double(row int) float64 {
+	if c.present != nil {
+		if row = c.index(row); row < 0 {
+			return 0
+		}
+	}
+	return math.Float64frombits(binary.LittleEndian.Uint64(c.values[row*numberBytes:]))
+}
+
+// Int64 gives a value of an Int64 column.
+func (c *Column) Int64(row int) int64 {
+	if c.present != nil {
+		if row = c.index(row); row < 0 {
+			return 0
+		}
+	}
+	return int64(binary.LittleEndian.Uint64(c.values[row*numberBytes:]))
+}
+
+// Bool gives a value of a Bool column.
+func (c *Column) Bool(row int) bool {
+	if c.present != nil {
+		if row = c.index(row); row < 0 {
+			return false
+		}
+	}
+	return c.values[row>>3]>>(row&7)&1 != 0
+}
+
+// Bytes gives a value of a String or JSON column as a view into the message.
+func (c *Column) Bytes(row int) []byte {
+	if c.present != nil {
+		if row = c.index(row); row < 0 {
+			return nil
+		}
+	}
+	start := uint32(0)
+	if row > 0 {
+		start = binary.LittleEndian.Uint32(c.values[(row-1)*endBytes:])
+	}
+	end := binary.LittleEndian.Uint32(c.values[row*endBytes:])
+	return c.text[start:end:end]
+}
+
+// index gives the place of a row's value among the column's values, -1 for a null.
+func (c *Column) index(row int) int {
+	if c.IsNull(row) {
+		return -1
+	}
+	i := int(c.ranks[row>>6])
+	at := row >> 6 << 3
+	if at+8 <= len(c.present) {
+		word := binary.LittleEndian.Uint64(c.present[at:])
+		return i + bits.OnesCount64(word&(1<<(row&63)-1))
+	}
+	for ; at < row>>3; at++ {
+		i += bits.OnesCount8(c.present[at])
+	}
+	return i + bits.OnesCount8(c.present[at]&(1<<(row&7)-1))
+}
+
+// Text appends the row's value of any kind as its canonical text: the same whatever
+// the column was promoted to. A null appends nothing.
+func (c *Column) Text(dst []byte, row int) []byte {
+	if c.IsNull(row) {
+		return dst
+	}
+	switch c.Kind {
+	case Double:
+		return AppendDouble(dst, c.Double(row))
+	case Int64:
+		return AppendInt64(dst, c.Int64(row))
+	case Bool:
+		return AppendBool(dst, c.Bool(row))
+	default:
+		return append(dst, c.Bytes(row)...)
+	}
+}
+
+// ExactAsDouble reports whether every value of an Int64 column is at most 2^53 in
+// magnitude, so that it may become a Double as in a promotion. It is false for columns
+// of other kinds.
+func (c *Column) ExactAsDouble() bool {
+	if c.Kind != Int64 {
+		return false
+	}
+	for i := range c.count {
+		if !exactAsDouble(int64(binary.LittleEndian.Uint64(c.values[i*numberBytes:]))) {
+			return false
+		}
+	}
+	return true
+}
