@@ -39,11 +39,11 @@ type Log struct {
 	subject string
 	base    Base
 
-	mu         sync.Mutex
-	state      *commitlog.State
-	lastSeq    uint64 // of the last message read, void ones included
-	lastID     string // of the entry in it
-	rollbacks  int
+	mu        sync.Mutex
+	state     *commitlog.State
+	lastSeq   uint64 // of the last message read, void ones included
+	lastID    string // of the entry in it
+	rollbacks int
 }
 
 // New gives the log of a run. Nothing is read before the first CatchUp.

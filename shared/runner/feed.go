@@ -1,0 +1,175 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/fastfeaturefetch/fff/shared/stage"
+	"github.com/fastfeaturefetch/fff/streams"
+)
+
+// feed is the flow of one run's messages through this instance.
+type feed struct {
+	run *stage.Run
+	// pull ends when no more messages are to be taken, work when those in hand are to be
+	// given up.
+	pull     context.Context
+	stopPull context.CancelFunc
+	work     context.Context
+	endWork  context.CancelCauseFunc
+	queue    chan *held
+	slots    chan struct{} // one for each message worked on
+	held     chan struct{} // one for each message in hand
+	out      *gatherer
+	room     chan struct{} // one for each message fetched or asked for that has no worker yet
+}
+
+// prefetch is how many messages of a run wait, lease kept, for a worker.
+const prefetch = 4
+
+func (r *Runner[U]) newFeed(run *stage.Run, hard context.Context) *feed {
+	f := &feed{
+		run: run, queue: make(chan *held, prefetch), room: make(chan struct{}, prefetch),
+		slots: make(chan struct{}, r.cfg.Workers), held: make(chan struct{}, r.cfg.MaxHeld),
+	}
+	f.work, f.endWork = context.WithCancelCause(hard)
+	f.pull, f.stopPull = context.WithCancel(f.work)
+	f.out = newGatherer(f.work, &r.cfg, run, r.c, r.stats)
+	return f
+}
+
+// stop takes no more messages; with a cause it also gives up those in hand.
+func (f *feed) stop(cause error) {
+	f.stopPull()
+	if cause != nil {
+		f.endWork(cause)
+	}
+}
+
+// takeRoom waits for room for a message and takes all that there is; 0 when the pulling
+// has ended.
+func (f *feed) takeRoom() int {
+	select {
+	case f.room <- struct{}{}:
+	case <-f.pull.Done():
+		return 0
+	}
+	for n := 1; ; n++ {
+		select {
+		case f.room <- struct{}{}:
+		default:
+			return n
+		}
+	}
+}
+
+func (f *feed) giveRoom(n int) {
+	for range n {
+		<-f.room
+	}
+}
+
+// feed fetches messages of a run and hands them to workers.
+func (r *Runner[U]) feed(ctx context.Context, f *feed) {
+	stop := context.AfterFunc(ctx, f.stopPull)
+	defer stop()
+	r.work.Add(1)
+	defer r.work.Done()
+	go r.fetch(f)
+	for h := range f.queue {
+		ok := r.acquire(f, h)
+		<-f.room
+		if !ok {
+			continue
+		}
+		r.work.Add(1)
+		go func() {
+			defer r.work.Done()
+			r.process(f, h)
+		}()
+	}
+}
+
+// acquire waits for a place in hand and a worker.
+func (r *Runner[U]) acquire(f *feed, h *held) bool {
+	select {
+	case f.held <- struct{}{}:
+	case <-f.pull.Done():
+		h.giveBack(0)
+		return false
+	}
+	select {
+	case f.slots <- struct{}{}:
+		return true
+	case <-f.pull.Done():
+		<-f.held
+		h.giveBack(0)
+		return false
+	}
+}
+
+// fetch pulls messages as there is room for them, until the feed's pulling ends.
+func (r *Runner[U]) fetch(f *feed) {
+	defer close(f.queue)
+	name := streams.ConsumerName(r.cfg.Stage, f.run.ID)
+	wait := 50 * time.Millisecond
+	for f.pull.Err() == nil {
+		err := r.fetchSome(f, name)
+		if err == nil {
+			wait = 50 * time.Millisecond
+			continue
+		}
+		if f.pull.Err() != nil {
+			return
+		}
+		if !errors.Is(err, jetstream.ErrConsumerNotFound) {
+			r.log.Warn().Err(err).Str("run", f.run.ID).Msg("fetching failed; trying again")
+		}
+		r.stats.waiting(f.run.ID, "the broker: "+err.Error())
+		select {
+		case <-f.pull.Done():
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, 2*time.Second)
+	}
+}
+
+// fetchSome keeps one pull request open at a time, for as many messages as there is room.
+func (r *Runner[U]) fetchSome(f *feed, name string) error {
+	bind, cancel := context.WithTimeout(f.pull, 10*time.Second)
+	cons, err := r.c.JS.Consumer(bind, streams.Of(r.cfg.Stage), name)
+	cancel()
+	if err != nil {
+		return err
+	}
+	ackWait := cons.CachedInfo().Config.AckWait
+	for f.pull.Err() == nil {
+		free := f.takeRoom()
+		if free == 0 {
+			return nil
+		}
+		pull, cancel := context.WithTimeout(f.pull, 5*time.Second)
+		batch, err := cons.Fetch(free, jetstream.FetchContext(pull), jetstream.FetchHeartbeat(time.Second))
+		if err != nil {
+			cancel()
+			f.giveRoom(free)
+			return err
+		}
+		for m := range batch.Messages() {
+			h := newHeld(m, ackWait, time.Now().Add(r.cfg.MaxLease))
+			r.lease.add(h)
+			f.queue <- h
+			free--
+		}
+		cancel()
+		f.giveRoom(free)
+		if err := batch.Error(); err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) && !errors.Is(err, jetstream.ErrNoMessages) {
+			return fmt.Errorf("fetch from %s: %w", name, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,303 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+
+	"github.com/fastfeaturefetch/fff/shared/broker"
+	"github.com/fastfeaturefetch/fff/shared/packed"
+	"github.com/fastfeaturefetch/fff/shared/stage"
+	"github.com/fastfeaturefetch/fff/shared/work"
+	"github.com/fastfeaturefetch/fff/streams"
+)
+
+// publishing is how many messages of a run an instance publishes at the same time.
+const publishing = 16
+
+// gatherer collects the outputs of a run's messages into larger messages, because small
+// ones are dear, and publishes them.
+type gatherer struct {
+	ctx   context.Context // ends with the run's epoch
+	cfg   *Config
+	run   *stage.Run
+	c     *broker.Client
+	stats *Stats
+	slots chan struct{}
+
+	mu   sync.Mutex
+	idle map[destination][]*batch
+}
+
+// destination is what outputs must have in common to travel together.
+type destination struct {
+	to  stage.Name
+	src packed.Source
+}
+
+// batch is a message that is being gathered. Who took it from the idle ones has it for
+// itself until it is given back or published.
+type batch struct {
+	dest     destination
+	packed   *packed.Builder // to the writer
+	block    work.Block      // to the other stages
+	bytes    int             // of block
+	trackers map[*tracker]struct{}
+	due      bool // its linger is over: publish when given back
+	taken    bool
+}
+
+func newGatherer(ctx context.Context, cfg *Config, run *stage.Run, c *broker.Client, stats *Stats) *gatherer {
+	return &gatherer{ctx: ctx, cfg: cfg, run: run, c: c, stats: stats,
+		slots: make(chan struct{}, publishing), idle: map[destination][]*batch{}}
+}
+
+var builders = sync.Pool{New: func() any { return packed.NewBuilder() }}
+
+// take gives a batch with room for need more bytes.
+func (g *gatherer) take(d destination, need int) (b, full *batch) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	list := g.idle[d]
+	if n := len(list); n > 0 {
+		b := list[n-1]
+		g.idle[d] = list[:n-1]
+		b.taken = true
+		if b.packed != nil || b.bytes+need <= work.MaxMessageBytes {
+			return b, nil
+		}
+		full = b
+	}
+	b = &batch{dest: d, trackers: map[*tracker]struct{}{}, taken: true}
+	if d.to == stage.Writer {
+		b.packed = builders.Get().(*packed.Builder)
+	}
+	time.AfterFunc(g.cfg.Linger, func() { g.lingered(b) })
+	return b, full
+}
+
+// give returns a batch that has room left.
+func (g *gatherer) give(b *batch) {
+	g.mu.Lock()
+	due := b.due
+	if !due {
+		b.taken = false
+		g.idle[b.dest] = append(g.idle[b.dest], b)
+	}
+	g.mu.Unlock()
+	if due {
+		go g.publish(g.ctx, b)
+	}
+}
+
+// lingered publishes a batch that has waited long enough, or sees to it that who has it
+// does so.
+func (g *gatherer) lingered(b *batch) {
+	g.mu.Lock()
+	b.due = true
+	if b.taken {
+		g.mu.Unlock()
+		return
+	}
+	b.taken = true
+	list := g.idle[b.dest]
+	for i := range list {
+		if list[i] == b {
+			g.idle[b.dest] = append(list[:i:i], list[i+1:]...)
+			break
+		}
+	}
+	g.mu.Unlock()
+	g.publish(g.ctx, b)
+}
+
+// publish sends a batch that the caller has for itself, and tells those who wait for it.
+// It returns when the sending has begun; until then it waits for room.
+func (g *gatherer) publish(ctx context.Context, b *batch) {
+	if b.empty() {
+		g.finish(b, nil)
+		return
+	}
+	if g.cfg.Gate != nil {
+		if err := g.cfg.Gate(ctx, g.run); err != nil {
+			g.finish(b, err)
+			return
+		}
+	}
+	select {
+	case g.slots <- struct{}{}:
+	case <-ctx.Done():
+		g.finish(b, context.Cause(ctx))
+		return
+	}
+	go func() {
+		defer func() { <-g.slots }()
+		g.finish(b, g.send(b))
+	}()
+}
+
+func (b *batch) empty() bool {
+	if b.packed != nil {
+		return b.packed.Rows() == 0
+	}
+	return len(b.block.Requests) == 0
+}
+
+func (g *gatherer) finish(b *batch, err error) {
+	for t := range b.trackers {
+		t.done(err)
+	}
+	if b.packed != nil {
+		b.packed.Reset()
+		builders.Put(b.packed)
+		b.packed = nil
+	}
+}
+
+func (g *gatherer) send(b *batch) error {
+	var data []byte
+	if b.packed != nil {
+		data = b.packed.Encode(make([]byte, 0, b.packed.Size()), b.dest.src)
+	} else {
+		data = b.block.Encode()
+	}
+	msg := &nats.Msg{Subject: streams.Subject(b.dest.to, g.run.ID), Data: data, Header: nats.Header{
+		streams.HeaderEpoch: {strconv.FormatUint(g.run.Epoch, 10)},
+		// Saves a copy when an answer is lost and the message is sent again; nothing
+		// depends on it.
+		jetstream.MsgIDHeader: {nuid.Next()},
+	}}
+	return publishUntil(g.ctx, g.c, msg, func(why string) { g.stats.waiting(g.run.ID, why) })
+}
+
+// publishUntil publishes until the broker acknowledges or ctx ends. A full stream is
+// back-pressure: waiting says so, and the publish is made again with back-off.
+func publishUntil(ctx context.Context, c *broker.Client, msg *nats.Msg, waiting func(string)) error {
+	waited := false
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+		try, cancel := context.WithTimeout(ctx, 10*time.Second)
+		_, err := c.JS.PublishMsg(try, msg, jetstream.WithRetryAttempts(0))
+		cancel()
+		if err == nil {
+			if waited {
+				waiting("")
+			}
+			return nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if errors.Is(err, nats.ErrMaxPayload) {
+			return fmt.Errorf("publish to %s: a message of %d bytes is above the broker's max_payload; set it to 2MB as the supplied configurations do: %w", msg.Subject, len(msg.Data), err)
+		}
+		waited = true
+		waiting(fmt.Sprintf("room on %s: %v", msg.Subject, err))
+		if err := sleep(ctx, wait/2+time.Duration(rand.Int64N(int64(wait)))); err != nil {
+			return err
+		}
+	}
+}
+
+// tracker counts the batches that carry outputs of one message.
+type tracker struct {
+	mu      sync.Mutex
+	pending int
+	sealed  bool
+	err     error
+	ready   chan struct{}
+}
+
+func newTracker() *tracker { return &tracker{ready: make(chan struct{})} }
+
+func (t *tracker) add(b *batch) {
+	if _, ok := b.trackers[t]; ok {
+		return
+	}
+	b.trackers[t] = struct{}{}
+	t.mu.Lock()
+	t.pending++
+	t.mu.Unlock()
+}
+
+func (t *tracker) done(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.pending--
+	t.err = errors.Join(t.err, err)
+	if t.sealed && t.pending == 0 {
+		close(t.ready)
+	}
+}
+
+// wait waits until the broker has acknowledged every batch.
+func (t *tracker) wait(ctx context.Context) error {
+	t.mu.Lock()
+	t.sealed = true
+	if t.pending == 0 {
+		t.mu.Unlock()
+		return t.err
+	}
+	t.mu.Unlock()
+	select {
+	case <-t.ready:
+		return t.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// outputs is what a stage sees while it works on one message.
+type outputs struct {
+	g *gatherer
+	t *tracker
+}
+
+// Cells implements stage.Outputs.
+func (o *outputs) Cells(ctx context.Context, src packed.Source, fn func(*packed.Builder) error) error {
+	b, _ := o.g.take(destination{stage.Writer, src}, 0)
+	before := b.packed.Rows()
+	err := fn(b.packed)
+	if n := b.packed.Rows() - before; n > 0 {
+		o.t.add(b)
+		o.g.stats.out(o.g.run.ID, int64(n))
+	}
+	if b.packed.Size() >= work.TargetPackedBytes {
+		o.g.publish(ctx, b)
+	} else {
+		o.g.give(b)
+	}
+	return err
+}
+
+// Request implements stage.Outputs.
+func (o *outputs) Request(ctx context.Context, to stage.Name, r work.Request) error {
+	if to != stage.Dynamo && to != stage.FSFast && to != stage.FSSlow {
+		return fmt.Errorf("no requests go to stage %s", to)
+	}
+	b, full := o.g.take(destination{to: to}, r.Size())
+	if full != nil {
+		o.g.publish(ctx, full)
+	}
+	b.block.Requests = append(b.block.Requests, r)
+	b.bytes += r.Size()
+	o.t.add(b)
+	o.g.stats.out(o.g.run.ID, int64(r.Cells()))
+	limit := work.MaxRequestsPerLane
+	if to == stage.Dynamo {
+		limit = work.MaxSamplesPerBlock
+	}
+	if len(b.block.Requests) >= limit {
+		o.g.publish(ctx, b)
+	} else {
+		o.g.give(b)
+	}
+	return nil
+}

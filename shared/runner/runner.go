@@ -1,0 +1,196 @@
+// Package runner feeds a stage from its queue. It alone fetches, keeps the lease,
+// publishes, acks, retries, dead-letters, counts and logs.
+//
+// A message's life: fetched and held with InProgress; its units worked on, each tried
+// again in place or dead-lettered by itself; its outputs gathered with those of other
+// messages and published; and only when the broker has acknowledged all of them, acked.
+package runner
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/fastfeaturefetch/fff/shared/broker"
+	"github.com/fastfeaturefetch/fff/shared/broker/fleet"
+	"github.com/fastfeaturefetch/fff/shared/broker/runs"
+	"github.com/fastfeaturefetch/fff/shared/stage"
+)
+
+// Config bounds a runner.
+type Config struct {
+	Stage    stage.Name
+	Service  string // name of the service, e.g. "dynamo-fetcher"
+	Instance string // id of this instance
+
+	// Both bounds are for each run: a run that is stuck on its backend leaves the others
+	// their share.
+	Workers int // messages worked on at the same time
+	MaxHeld int // messages in hand, those that wait for their outputs' acks included
+
+	MaxLease time.Duration // after it a message is given back to the queue
+	Linger   time.Duration // how long an output waits for others to travel with
+	Grace    time.Duration // how long work in hand may go on after the stop
+
+	// Attempts gives the attempts of a unit; 5 when nil.
+	Attempts func(*stage.Run) int
+	// Gate, when set, holds back the outputs of a run until the run may have more downstream.
+	Gate func(ctx context.Context, run *stage.Run) error
+	// Mine, when set, says whether this instance is to work on a run.
+	Mine func(run string) bool
+	// DoubleAck waits for the broker's answer to each ack.
+	DoubleAck bool
+}
+
+func (c *Config) setDefaults() {
+	c.Workers = max(c.Workers, 1)
+	c.MaxHeld = max(c.MaxHeld, 2*c.Workers)
+	if c.MaxLease == 0 {
+		c.MaxLease = time.Hour
+	}
+	if c.Linger == 0 {
+		c.Linger = 50 * time.Millisecond
+	}
+	if c.Grace == 0 {
+		c.Grace = 20 * time.Second
+	}
+	if c.Attempts == nil {
+		c.Attempts = func(*stage.Run) int { return 5 }
+	}
+}
+
+// Runner feeds one stage of one instance.
+type Runner[U any] struct {
+	cfg     Config
+	st      stage.Stage[U]
+	c       *broker.Client
+	bucket  *runs.Bucket
+	log     zerolog.Logger
+	metrics *Metrics
+
+	alone sync.RWMutex // a suspected poison message is processed under the write lock
+	lease *leaseKeeper
+	stats *Stats
+
+	mu    sync.Mutex
+	feeds map[string]*feed
+	state string
+	work  sync.WaitGroup // messages in hand
+}
+
+// New makes a runner. It starts nothing.
+func New[U any](cfg Config, st stage.Stage[U], c *broker.Client, m *Metrics, log zerolog.Logger) *Runner[U] {
+	cfg.setDefaults()
+	r := &Runner[U]{
+		cfg: cfg, st: st, c: c, bucket: runs.Open(c.NC, c.JS), metrics: m,
+		log:   log.With().Str("service", cfg.Service).Str("instance", cfg.Instance).Logger(),
+		feeds: map[string]*feed{},
+		lease: newLeaseKeeper(), stats: newStats(), state: "starting",
+	}
+	return r
+}
+
+// Beat tells what the instance is doing.
+func (r *Runner[U]) Beat() fleet.Beat {
+	r.mu.Lock()
+	state := r.state
+	r.mu.Unlock()
+	b := fleet.Beat{Service: r.cfg.Service, Instance: r.cfg.Instance, State: state}
+	b.Runs, b.Errors = r.stats.snapshot()
+	return b
+}
+
+// State gives starting, ready, draining or stopped.
+func (r *Runner[U]) State() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state
+}
+
+func (r *Runner[U]) setState(s string) {
+	r.mu.Lock()
+	r.state = s
+	r.mu.Unlock()
+}
+
+// Stats gives access to the counters of a run, for what only the service can count.
+func (r *Runner[U]) Stats() *Stats { return r.stats }
+
+// Run works until ctx ends, then stops in two phases: it takes no more messages and
+// finishes those in hand; what is not finished after the grace period goes back to the
+// queue.
+func (r *Runner[U]) Run(ctx context.Context) error {
+	hard, kill := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer kill(nil)
+	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopBackground()
+	go r.lease.run(background)
+
+	err := r.bucket.Follow(ctx, 2*time.Second, func(all []*runs.Record, err error) {
+		if err != nil {
+			r.log.Warn().Err(err).Msg("the runs cannot be read; going on with those known")
+			return
+		}
+		r.adopt(ctx, hard, all)
+		if r.State() == "starting" {
+			r.setState("ready")
+		}
+	})
+	r.setState("draining")
+	r.mu.Lock()
+	for _, f := range r.feeds {
+		f.stop(nil)
+	}
+	r.mu.Unlock()
+	done := make(chan struct{})
+	go func() { r.work.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(r.cfg.Grace):
+		kill(errors.New("stopped; the message goes back to the queue"))
+		<-done
+	}
+	r.setState("stopped")
+	return err
+}
+
+// adopt starts and stops the feeding of runs as their records say.
+func (r *Runner[U]) adopt(ctx, hard context.Context, all []*runs.Record) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	wanted := map[string]bool{}
+	for _, rec := range all {
+		if !rec.State.Working() || (r.cfg.Mine != nil && !r.cfg.Mine(rec.Run)) {
+			continue
+		}
+		wanted[rec.Run] = true
+		if f := r.feeds[rec.Run]; f != nil {
+			if f.run.Epoch == rec.Epoch {
+				continue
+			}
+			f.stop(errEnded)
+		}
+		file, err := rec.File()
+		if err != nil {
+			r.log.Error().Err(err).Str("run", rec.Run).Msg("the run file cannot be used here; this instance leaves the run to others")
+			delete(wanted, rec.Run)
+			continue
+		}
+		f := r.newFeed(&stage.Run{ID: rec.Run, Epoch: rec.Epoch, File: file}, hard)
+		r.feeds[rec.Run] = f
+		r.stats.open(rec.Run, rec.Epoch)
+		go r.feed(ctx, f)
+	}
+	for id, f := range r.feeds {
+		if !wanted[id] {
+			f.stop(errEnded)
+			delete(r.feeds, id)
+		}
+	}
+}
+
+// errEnded says that the run's epoch is over: what is in hand of it is of no use.
+var errEnded = errors.New("the run's epoch has ended")

@@ -1,0 +1,98 @@
+package runner
+
+import (
+	"maps"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/fastfeaturefetch/fff/shared/broker/fleet"
+)
+
+// Stats counts what an instance does for each run.
+type Stats struct {
+	mu     sync.Mutex
+	runs   map[string]*fleet.RunStats
+	errors int64
+}
+
+func newStats() *Stats { return &Stats{runs: map[string]*fleet.RunStats{}} }
+
+func (s *Stats) with(run string, fn func(*fleet.RunStats)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if st := s.runs[run]; st != nil {
+		fn(st)
+	}
+}
+
+func (s *Stats) open(run string, epoch uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.runs[run]
+	if st == nil {
+		st = &fleet.RunStats{}
+		s.runs[run] = st
+	}
+	st.Epoch, st.Waiting = epoch, ""
+}
+
+func (s *Stats) message(run string) { s.with(run, func(st *fleet.RunStats) { st.Messages++ }) }
+func (s *Stats) out(run string, n int64) {
+	s.with(run, func(st *fleet.RunStats) { st.Out += n })
+}
+func (s *Stats) failed(run string, n int64) {
+	s.with(run, func(st *fleet.RunStats) { st.Failed += n })
+}
+func (s *Stats) waiting(run, why string) {
+	s.with(run, func(st *fleet.RunStats) { st.Waiting = HeaderText(why, 200) })
+}
+
+// In counts cells that were asked of the stage.
+func (s *Stats) In(run string, n int64) { s.with(run, func(st *fleet.RunStats) { st.In += n }) }
+
+// Units counts read units that a table consumed for a run.
+func (s *Stats) Units(run, table string, n float64) {
+	s.with(run, func(st *fleet.RunStats) {
+		if st.Units == nil {
+			st.Units = map[string]float64{}
+		}
+		st.Units[table] += n
+	})
+}
+
+func (s *Stats) failedAttempt() {
+	s.mu.Lock()
+	s.errors++
+	s.mu.Unlock()
+}
+
+func (s *Stats) snapshot() (map[string]fleet.RunStats, int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make(map[string]fleet.RunStats, len(s.runs))
+	for id, st := range s.runs {
+		c := *st
+		c.Units = maps.Clone(st.Units)
+		all[id] = c
+	}
+	return all, s.errors
+}
+
+// Metrics are the Prometheus metrics of the runners of a process.
+type Metrics struct {
+	Messages *prometheus.CounterVec // by stage and outcome: ok, dropped, given_back
+	Retries  *prometheus.CounterVec // by stage and failure code
+	Failures *prometheus.CounterVec // cells and records, by stage and failure code
+}
+
+// NewMetrics registers the metrics.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		Messages: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "fff_messages_total", Help: "Messages settled, by stage and outcome."}, []string{"stage", "outcome"}),
+		Retries:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "fff_retries_total", Help: "Failed attempts that were made again, by stage and code."}, []string{"stage", "code"}),
+		Failures: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "fff_failures_total", Help: "Cells and records dead-lettered, by stage and code."}, []string{"stage", "code"}),
+	}
+	reg.MustRegister(m.Messages, m.Retries, m.Failures)
+	return m
+}
