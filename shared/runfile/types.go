@@ -125,7 +125,10 @@ type File struct {
 	FailurePolicy  FailurePolicy
 	Budget         Budget
 
+	name   string // what errors call the file
 	source []byte // as given, ${ENV} unexpanded
+	hash   string
+	places map[string]*node // where the values of fields are
 }
 
 // WarmUp says what is scaled up before a run; a nil part is not touched.
