@@ -1,0 +1,271 @@
+package jsonscan
+
+import (
+	"encoding/binary"
+	"strconv"
+)
+
+// Number is the value of a number. A literal without '.', 'e' and 'E' within int64 is an
+// integer ("-0" is 0); every other is a float64, bit for bit what strconv.ParseFloat
+// gives.
+type Number struct {
+	Int   int64   // if IsInt
+	Float float64 // if not IsInt
+	IsInt bool
+}
+
+// ParseNumber reads a literal that stands on its own, written as in JSON. It is false
+// for anything else and for what float64 cannot hold.
+func ParseNumber(lit []byte) (Number, bool) {
+	n, end, ok := parseNumber(lit, 0)
+	return n, ok && end == len(lit)
+}
+
+// Number reads a number.
+func (s *Scanner) Number() (Number, error) {
+	c := s.peek()
+	if kindOf[c] != KindNumber {
+		if s.AllowNaN && (c == 'N' || c == 'I') {
+			return s.notFinite()
+		}
+		return Number{}, s.mismatch(KindNumber)
+	}
+	n, end, ok := parseNumber(s.data, s.pos)
+	if !ok {
+		if s.AllowNaN && c == '-' && end == s.pos+1 && end < len(s.data) && s.data[end] == 'I' {
+			return s.notFinite()
+		}
+		return Number{}, s.failNumber(end)
+	}
+	s.pos = end
+	return n, nil
+}
+
+// notFinite reads one of Python's words for what JSON has no number for.
+func (s *Scanner) notFinite() (Number, error) {
+	word := s.notFiniteWord()
+	if err := s.word(word); err != nil {
+		return Number{}, err
+	}
+	f, _ := strconv.ParseFloat(word, 64)
+	return Number{Float: f}, nil
+}
+
+func (s *Scanner) notFiniteWord() string {
+	switch s.data[s.pos] {
+	case 'N':
+		return "NaN"
+	case '-':
+		return "-Infinity"
+	}
+	return "Infinity"
+}
+
+func (s *Scanner) failNumber(end int) error {
+	if _, ok := numberEnd(s.data, s.pos); ok {
+		return s.fail("the number is too large for a float64")
+	}
+	s.pos = end
+	return s.fail("malformed number")
+}
+
+// skipNumber steps over a number.
+func (s *Scanner) skipNumber(c byte) bool {
+	if kindOf[c] == KindNumber {
+		end, ok := numberEnd(s.data, s.pos)
+		if ok {
+			s.pos = end
+			return true
+		}
+		if c == '-' && s.AllowNaN && end < len(s.data) && s.data[end] == 'I' {
+			return s.word("-Infinity") == nil
+		}
+		s.pos = end
+		s.fail("malformed number")
+		return false
+	}
+	if s.AllowNaN && (c == 'N' || c == 'I') {
+		return s.word(s.notFiniteWord()) == nil
+	}
+	if s.pos == len(s.data) {
+		s.fail("want a value, but the text ends")
+	} else {
+		s.fail("want a value")
+	}
+	return false
+}
+
+// numberEnd gives the place behind the number at i, or where it is malformed.
+func numberEnd(data []byte, i int) (end int, ok bool) {
+	if data[i] == '-' {
+		i++
+	}
+	start := i
+	if i = digitsEnd(data, i); i == start || data[start] == '0' && i > start+1 {
+		return min(i, start+1), false
+	}
+	if i < len(data) && data[i] == '.' {
+		start = i + 1
+		if i = digitsEnd(data, start); i == start {
+			return i, false
+		}
+	}
+	if i < len(data) && data[i]|0x20 == 'e' {
+		i++
+		if i < len(data) && (data[i] == '+' || data[i] == '-') {
+			i++
+		}
+		start = i
+		if i = digitsEnd(data, start); i == start {
+			return i, false
+		}
+	}
+	return i, true
+}
+
+func digitsEnd(data []byte, i int) int {
+	for i < len(data) && data[i]-'0' <= 9 {
+		i++
+	}
+	return i
+}
+
+const maxDigits = 19 // any number of so many digits fits uint64
+
+// parseNumber reads the number at i and gives the place behind it, or where it is
+// malformed.
+func parseNumber(data []byte, i int) (n Number, end int, ok bool) {
+	first := i
+	negative := i < len(data) && data[i] == '-'
+	if negative {
+		i++
+	}
+	start := i
+	mantissa := uint64(0)
+	for i < len(data) && data[i]-'0' <= 9 {
+		mantissa = mantissa*10 + uint64(data[i]-'0') // wraps around past maxDigits
+		i++
+	}
+	digits := i - start
+	if digits == 0 || data[start] == '0' && digits > 1 {
+		return Number{}, min(i, start+1), false
+	}
+	if i == len(data) || data[i] != '.' && data[i]|0x20 != 'e' {
+		n, ok = integer(data[first:i], mantissa, digits, negative)
+		return n, i, ok
+	}
+	exponent := 0
+	if data[i] == '.' {
+		i++
+		start = i
+		mantissa, i = fraction(data, i, mantissa)
+		if i == start {
+			return Number{}, i, false
+		}
+		exponent = start - i
+		digits += i - start
+	}
+	if i < len(data) && data[i]|0x20 == 'e' {
+		e, at, ok := parseExponent(data, i+1)
+		if !ok {
+			return Number{}, at, false
+		}
+		exponent += e
+		i = at
+	}
+	if digits <= maxDigits || digits-leadingZeros(data[first:i]) <= maxDigits {
+		if f, ok := exactFloat(mantissa, exponent, negative); ok {
+			return Number{Float: f}, i, true
+		}
+	}
+	f, err := strconv.ParseFloat(string(data[first:i]), 64)
+	return Number{Float: f}, i, err == nil
+}
+
+// integer gives the value of an integer literal. With more than maxDigits digits
+// mantissa is not to be used: it wrapped around.
+func integer(lit []byte, mantissa uint64, digits int, negative bool) (Number, bool) {
+	const limit = 1 << 63
+	switch {
+	case digits > maxDigits || mantissa > limit || mantissa == limit && !negative:
+		f, err := strconv.ParseFloat(string(lit), 64)
+		return Number{Float: f}, err == nil
+	case negative:
+		return Number{Int: -int64(mantissa), IsInt: true}, true
+	}
+	return Number{Int: int64(mantissa), IsInt: true}, true
+}
+
+// fraction reads digits at i behind those of mantissa, eight at a time where it can.
+func fraction(data []byte, i int, mantissa uint64) (uint64, int) {
+	for i+8 <= len(data) {
+		w := binary.LittleEndian.Uint64(data[i:])
+		if !eightDigits(w) {
+			break
+		}
+		mantissa = mantissa*1e8 + eightDigitsValue(w)
+		i += 8
+	}
+	for i < len(data) && data[i]-'0' <= 9 {
+		mantissa = mantissa*10 + uint64(data[i]-'0')
+		i++
+	}
+	return mantissa, i
+}
+
+// eightDigits reports whether all bytes of w are digits: their high nibble is 3, and
+// still is when 6 is added.
+func eightDigits(w uint64) bool {
+	const high, sixes, threes = 0xf0f0f0f0f0f0f0f0, 0x0606060606060606, 0x3333333333333333
+	return w&high|(w+sixes)&high>>4 == threes
+}
+
+// eightDigitsValue reads eight digits, the first in the lowest byte: it joins
+// neighbours to pairs, pairs to fours, and fours to eight.
+func eightDigitsValue(w uint64) uint64 {
+	const (
+		zeros = 0x3030303030303030
+		pairs = 0x000000ff000000ff
+		upper = 100 + 1000000<<32
+		lower = 1 + 10000<<32
+	)
+	w -= zeros
+	w = w*10 + w>>8
+	return (w&pairs*upper + w>>16&pairs*lower) >> 32
+}
+
+// parseExponent reads the exponent behind its 'e'. Large ones are cut to what is out of
+// range anyway.
+func parseExponent(data []byte, i int) (exponent, end int, ok bool) {
+	negative := false
+	if i < len(data) && (data[i] == '+' || data[i] == '-') {
+		negative = data[i] == '-'
+		i++
+	}
+	start := i
+	for i < len(data) && data[i]-'0' <= 9 {
+		if exponent < 100_000 {
+			exponent = exponent*10 + int(data[i]-'0')
+		}
+		i++
+	}
+	if negative {
+		exponent = -exponent
+	}
+	return exponent, i, i > start
+}
+
+// leadingZeros counts the zeros before the first digit that counts.
+func leadingZeros(lit []byte) int {
+	zeros := 0
+	for _, c := range lit {
+		switch c {
+		case '0':
+			zeros++
+		case '-', '.':
+		default:
+			return zeros
+		}
+	}
+	return zeros
+}
