@@ -191,24 +191,7 @@ func appendKey(dst []byte, k runfile.KeyAttribute, value string) []byte {
 }
 
 // appendQuoted writes a JSON string.
-func appendQuoted[T string | []byte](dst []byte, s T) []byte {
-	const hexDigits = "0123456789abcdef"
-	dst = append(dst, '"')
-	from := 0
-	for i := range len(s) {
-		b := s[i]
-		if b >= 0x20 && b != '"' && b != '\\' {
-			continue
-		}
-		dst = append(dst, s[from:i]...)
-		if from = i + 1; b < 0x20 {
-			dst = append(dst, '\\', 'u', '0', '0', hexDigits[b>>4], hexDigits[b&15])
-		} else {
-			dst = append(dst, '\\', b)
-		}
-	}
-	return append(append(dst, s[from:]...), '"')
-}
+func appendQuoted[T string | []byte](dst []byte, s T) []byte { return values.AppendString(dst, s, false) }
 
 // SetSynth makes a table answer with made-up items; nil ends that.
 func (s *Server) SetSynth(tableName string, y *Synth) error {

@@ -72,9 +72,9 @@ func appendNull(dst []byte, form Form) []byte {
 
 func appendText(dst []byte, s string, form Form) []byte {
 	if form == Attribute {
-		return append(appendString(append(dst, `{"S":`...), s, false), '}')
+		return append(AppendString(append(dst, `{"S":`...), s, false), '}')
 	}
-	return appendString(dst, s, form == ASCIIJSON)
+	return AppendString(dst, s, form == ASCIIJSON)
 }
 
 func appendInt(dst []byte, n int64, form Form) []byte {
@@ -173,44 +173,52 @@ func pow10(n int) int64 {
 
 const hexDigits = "0123456789abcdef"
 
-// appendString writes s, which is UTF-8, as a JSON string.
-func appendString(dst []byte, s string, ascii bool) []byte {
+// AppendString writes s, which is UTF-8, as a JSON string; with ascii everything
+// beyond ASCII is escaped.
+func AppendString[T string | []byte](dst []byte, s T, ascii bool) []byte {
 	dst = append(dst, '"')
+	from := 0
 	for i := 0; i < len(s); {
 		b := s[i]
-		if b < utf8.RuneSelf {
-			dst = appendASCII(dst, b)
+		if b >= 0x20 && b != '"' && b != '\\' && (b < utf8.RuneSelf || !ascii) {
 			i++
 			continue
 		}
-		r, size := utf8.DecodeRuneInString(s[i:])
-		switch {
-		case !ascii:
-			dst = append(dst, s[i:i+size]...)
-		case r > 0xffff:
-			r -= 0x10000
-			dst = appendEscape(appendEscape(dst, 0xd800+r>>10), 0xdc00+r&0x3ff)
-		default:
-			dst = appendEscape(dst, r)
+		dst = append(dst, s[from:i]...)
+		if b < utf8.RuneSelf {
+			dst = appendASCII(dst, b)
+			i++
+		} else {
+			r, size := utf8.DecodeRuneInString(string(s[i:min(len(s), i+utf8.UTFMax)]))
+			dst = appendRune(dst, r)
+			i += size
 		}
-		i += size
+		from = i
 	}
-	return append(dst, '"')
+	return append(append(dst, s[from:]...), '"')
 }
 
+// appendASCII escapes a byte below 0x20, a quote or a backslash.
 func appendASCII(dst []byte, b byte) []byte {
-	switch {
-	case b == '"' || b == '\\':
+	switch b {
+	case '"', '\\':
 		return append(dst, '\\', b)
-	case b == '\n':
+	case '\n':
 		return append(dst, `\n`...)
-	case b == '\t':
+	case '\t':
 		return append(dst, `\t`...)
-	case b < 0x20:
-		return appendEscape(dst, rune(b))
 	default:
-		return append(dst, b)
+		return appendEscape(dst, rune(b))
 	}
+}
+
+// appendRune escapes a character, one beyond the basic plane as a surrogate pair.
+func appendRune(dst []byte, r rune) []byte {
+	if r > 0xffff {
+		r -= 0x10000
+		return appendEscape(appendEscape(dst, 0xd800+r>>10), 0xdc00+r&0x3ff)
+	}
+	return appendEscape(dst, r)
 }
 
 func appendEscape(dst []byte, r rune) []byte {

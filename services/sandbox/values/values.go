@@ -100,7 +100,7 @@ type feature struct {
 func newFeature(family, name string) feature {
 	seed := xxh3.HashStringSeed(name, xxh3.HashString(family))
 	f := feature{name: name, seed: seed, style: uint8(seed >> 24), nullable: seed>>40%12 == 0}
-	f.quoted = string(append(appendString(nil, name, true), ':'))
+	f.quoted = string(append(AppendString(nil, name, true), ':'))
 	switch p := seed % 100; {
 	case p < 70:
 		f.kind = Double
