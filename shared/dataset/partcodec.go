@@ -1,0 +1,296 @@
+package dataset
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"github.com/zeebo/xxh3"
+
+	"github.com/fastfeaturefetch/fff/shared/packed"
+	"github.com/fastfeaturefetch/fff/shared/sample"
+)
+
+// A completion index in bytes:
+//
+//	"FFFI" version=1
+//	run, epoch, name
+//	number of keys, 16 bytes a key
+//	number of families, and for each:
+//	  family, file name, rows, bytes, checksum, rows from DynamoDB
+//	  number of columns, and for each: flags (kind, exact, renamed), feature [name]
+//	  form of the bitmap [one bit a key, padded to bytes]
+//	XXH3 (64 bits, big endian) of all before
+//
+// Numbers are unsigned varints; strings have their length before them.
+const (
+	indexMagic   = "FFFI"
+	indexVersion = 1
+	indexSumLen  = 8
+)
+
+// Flags of a column; the low four bits are its kind.
+const (
+	kindMask      = 0x0f
+	columnExact   = 0x10
+	columnRenamed = 0x20
+)
+
+// Forms of a bitmap.
+const (
+	bitmapNone = 0
+	bitmapAll  = 1
+	bitmapRaw  = 2
+)
+
+// EncodePart gives the bytes of a completion index: about 16 bytes a sample and one bit
+// a cell.
+func EncodePart(p *Part) []byte {
+	b := make([]byte, 0, 256+len(p.Keys)*16+len(p.Families)*(512+len(p.Keys)/8))
+	b = append(b, indexMagic...)
+	b = append(b, indexVersion)
+	b = appendString(b, p.Run)
+	b = binary.AppendUvarint(b, p.Epoch)
+	b = appendString(b, p.Name)
+	b = binary.AppendUvarint(b, uint64(len(p.Keys)))
+	for i := range p.Keys {
+		b = append(b, p.Keys[i][:]...)
+	}
+	b = binary.AppendUvarint(b, uint64(len(p.Families)))
+	for i := range p.Families {
+		b = appendFamilyPart(b, &p.Families[i], len(p.Keys))
+	}
+	return binary.BigEndian.AppendUint64(b, xxh3.Hash(b))
+}
+
+func appendFamilyPart(b []byte, f *FamilyPart, keys int) []byte {
+	b = appendString(b, f.Family)
+	b = appendString(b, f.File.Name)
+	b = binary.AppendUvarint(b, uint64(f.File.Rows))
+	b = binary.AppendUvarint(b, uint64(f.File.Bytes))
+	b = appendString(b, f.File.Checksum)
+	b = binary.AppendUvarint(b, uint64(f.FromDynamoDB))
+	b = binary.AppendUvarint(b, uint64(len(f.File.Columns)))
+	for i := range f.File.Columns {
+		b = appendColumn(b, &f.File.Columns[i])
+	}
+	return appendBitmap(b, f.Rows, keys)
+}
+
+func appendColumn(b []byte, c *Column) []byte {
+	flags := byte(c.Kind) & kindMask
+	if c.ExactAsDouble {
+		flags |= columnExact
+	}
+	if c.Name != c.Feature {
+		flags |= columnRenamed
+	}
+	b = appendString(append(b, flags), c.Feature)
+	if c.Name != c.Feature {
+		b = appendString(b, c.Name)
+	}
+	return b
+}
+
+func appendBitmap(b []byte, rows Bitmap, keys int) []byte {
+	switch {
+	case rows.full(keys):
+		return append(b, bitmapAll)
+	case rows.Count() == 0:
+		return append(b, bitmapNone)
+	}
+	b = append(b, bitmapRaw)
+	for i := range (keys + 7) / 8 {
+		var octet byte
+		if i/8 < len(rows) {
+			octet = byte(rows[i/8] >> (i % 8 * 8))
+		}
+		b = append(b, octet)
+	}
+	return b
+}
+
+func appendString(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+// DecodePart reads what EncodePart wrote. It takes no byte on trust: an index that is
+// cut short, altered or of another version is an error.
+func DecodePart(data []byte) (*Part, error) {
+	p, err := decodePart(data)
+	if err != nil {
+		return nil, fmt.Errorf("completion index: %w", err)
+	}
+	return p, nil
+}
+
+func decodePart(data []byte) (*Part, error) {
+	head := len(indexMagic) + 1
+	if len(data) < head+indexSumLen || string(data[:len(indexMagic)]) != indexMagic {
+		return nil, errors.New("this is no completion index, or it is cut short")
+	}
+	if v := data[head-1]; v != indexVersion {
+		return nil, fmt.Errorf("format version %d; this program reads version %d", v, indexVersion)
+	}
+	body, sum := data[:len(data)-indexSumLen], data[len(data)-indexSumLen:]
+	if xxh3.Hash(body) != binary.BigEndian.Uint64(sum) {
+		return nil, errors.New("the checksum does not match: the bytes were damaged")
+	}
+	r := &indexReader{data: body, at: head}
+	p := &Part{Run: r.string(), Epoch: r.uvarint(), Name: r.string()}
+	p.Keys = make([]sample.Key, r.count(len(sample.Key{})))
+	for i := range p.Keys {
+		copy(p.Keys[i][:], r.bytes(len(sample.Key{})))
+	}
+	families := r.count(minFamilyPartBytes)
+	if families*(len(p.Keys)/8) > maxBitmapBytes {
+		return nil, fmt.Errorf("%d families of %d samples are more than a part can have", families, len(p.Keys))
+	}
+	p.Families = make([]FamilyPart, families)
+	for i := range p.Families {
+		r.familyPart(&p.Families[i], len(p.Keys))
+	}
+	if r.err == nil && r.at != len(body) {
+		r.fail("bytes are left over")
+	}
+	if r.err != nil {
+		return nil, r.err
+	}
+	return p, nil
+}
+
+const (
+	minFamilyPartBytes = 8       // what the shortest family of an index takes
+	maxBitmapBytes     = 1 << 28 // of all families of a part; a part is far smaller
+)
+
+// indexReader reads an index. After its first error everything it gives is zero.
+type indexReader struct {
+	data []byte
+	at   int
+	err  error
+}
+
+func (r *indexReader) fail(msg string) {
+	if r.err == nil {
+		r.err = fmt.Errorf("at byte %d: %s", r.at, msg)
+	}
+}
+
+func (r *indexReader) uvarint() uint64 {
+	if r.err != nil {
+		return 0
+	}
+	v, n := binary.Uvarint(r.data[r.at:])
+	if n <= 0 {
+		r.fail("want a number")
+		return 0
+	}
+	r.at += n
+	return v
+}
+
+// size reads a number that fits int64.
+func (r *indexReader) size() int64 {
+	v := r.uvarint()
+	if v > 1<<62 {
+		r.fail("a number is too large")
+		return 0
+	}
+	return int64(v)
+}
+
+// count reads the number of things of at least so many bytes, which must be there.
+func (r *indexReader) count(bytes int) int {
+	n := r.uvarint()
+	if n > uint64(len(r.data)-r.at)/uint64(bytes) {
+		r.fail("more is announced than follows")
+		return 0
+	}
+	return int(n)
+}
+
+func (r *indexReader) bytes(n int) []byte {
+	if r.err != nil || n > len(r.data)-r.at {
+		r.fail("cut short")
+		return nil
+	}
+	b := r.data[r.at : r.at+n]
+	r.at += n
+	return b
+}
+
+func (r *indexReader) byte() byte {
+	if b := r.bytes(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (r *indexReader) string() string { return string(r.bytes(r.count(1))) }
+
+func (r *indexReader) familyPart(f *FamilyPart, keys int) {
+	f.Family = r.string()
+	f.File.Name = r.string()
+	f.File.Rows = r.size()
+	f.File.Bytes = r.size()
+	f.File.Checksum = r.string()
+	f.FromDynamoDB = r.size()
+	f.File.Columns = make([]Column, r.count(2))
+	for i := range f.File.Columns {
+		r.column(&f.File.Columns[i])
+	}
+	f.Rows = r.bitmap(keys)
+	if r.err != nil {
+		return
+	}
+	if err := checkFamily(f.Family); err != nil {
+		r.fail(err.Error())
+	} else if err := checkFileName(f.File.Name); err != nil {
+		r.fail(err.Error())
+	} else if _, err := hex.DecodeString(f.File.Checksum); err != nil {
+		r.fail("the checksum of a file is not hexadecimal")
+	}
+}
+
+func (r *indexReader) column(c *Column) {
+	flags := r.byte()
+	c.Kind = packed.Kind(flags & kindMask)
+	if c.Kind > packed.JSON || flags&^(kindMask|columnExact|columnRenamed) != 0 {
+		r.fail("unknown kind of column")
+	}
+	c.ExactAsDouble = flags&columnExact != 0
+	c.Feature = r.string()
+	c.Name = c.Feature
+	if flags&columnRenamed != 0 {
+		c.Name = r.string()
+	}
+}
+
+func (r *indexReader) bitmap(keys int) Bitmap {
+	if r.err != nil {
+		return nil
+	}
+	b := NewBitmap(keys)
+	switch r.byte() {
+	case bitmapNone:
+	case bitmapAll:
+		for i := range b {
+			b[i] = ^uint64(0)
+		}
+		if rest := keys % 64; rest != 0 {
+			b[len(b)-1] = 1<<rest - 1
+		}
+	case bitmapRaw:
+		for i, octet := range r.bytes((keys + 7) / 8) {
+			b[i/8] |= uint64(octet) << (i % 8 * 8)
+		}
+		if !b.within(keys) {
+			r.fail("a bitmap is longer than the keys")
+		}
+	default:
+		r.fail("unknown form of bitmap")
+	}
+	return b
+}

@@ -1,0 +1,195 @@
+package dataset
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+
+	"github.com/parquet-go/parquet-go"
+
+	"github.com/fastfeaturefetch/fff/shared/runfile"
+)
+
+// chunkValues is how many values are handed to a column at a time: few enough to stay
+// in the processor's first cache.
+const chunkValues = 512
+
+// WriteFamily writes the Parquet file of a family. Its columns are the declared
+// features, those in rows, and those known, which are columns of other files of the
+// family: what a row does not have is null, and kinds are widened to what is known, so
+// that files of a family mostly agree. It returns the feature columns. Values that do
+// not fit a declared type are an error; find them with DriftRows before.
+func WriteFamily(w io.Writer, family runfile.Family, rows *FamilyRows, known []Column) (cols []Column, n int64, err error) {
+	if rows.Len() == 0 {
+		return nil, 0, fmt.Errorf("family %q: no rows to write", family.ID)
+	}
+	plan := planFile(family.Features, rows, known)
+	meta := map[string]string{metaRun: rows.Run, metaFamily: family.ID}
+	if r := renamed(plan.cols); r != "" {
+		meta[metaRenamed] = r
+	}
+	fw := &fileWriter{
+		plan:   plan,
+		out:    newParquetWriter(w, plan.cols, meta),
+		values: make([]parquet.Value, 0, chunkValues),
+	}
+	fw.columns = fw.out.ColumnWriters()
+	first := 0 // of the group's picks
+	for _, group := range rows.groups(len(plan.cols)) {
+		if err := fw.writeGroup(group, first); err != nil {
+			return nil, 0, fmt.Errorf("family %q: %w", family.ID, err)
+		}
+		first += len(group)
+	}
+	if err := fw.out.Close(); err != nil {
+		return nil, 0, fmt.Errorf("family %q: %w", family.ID, err)
+	}
+	return plan.cols, int64(rows.Len()), nil
+}
+
+// renamed gives the file's metadata about columns that do not have their feature's
+// name, or "".
+func renamed(cols []Column) string {
+	names := make(map[string]string)
+	for _, c := range cols {
+		if c.Name != c.Feature {
+			names[c.Name] = c.Feature
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	data, err := json.Marshal(names)
+	if err != nil { // strings alone cannot fail
+		panic(err)
+	}
+	return string(data)
+}
+
+// filePlan says which columns a file has and where each block holds them.
+type filePlan struct {
+	cols []Column
+	at   []int32 // pick p has column c as at[p*len(cols)+c] of its block, -1 = not
+}
+
+func planFile(declared []runfile.Feature, rows *FamilyRows, known []Column) *filePlan {
+	table := declare(declared)
+	for _, c := range known {
+		feature(table, c.Feature).add(c.Kind, c.ExactAsDouble)
+	}
+	for i := range rows.picks {
+		for j := range rows.picks[i].block.Columns {
+			c := &rows.picks[i].block.Columns[j]
+			k := feature(table, c.Name)
+			k.add(c.Kind, k.declared || c.ExactAsDouble())
+		}
+	}
+	p := &filePlan{cols: columnsOf(table)}
+	place := make(map[string]int32, len(p.cols))
+	for i, c := range p.cols {
+		place[c.Feature] = int32(i)
+	}
+	p.locate(rows.picks, place)
+	return p
+}
+
+// locate fills at. Blocks of a family mostly have the same features in the same order,
+// so the place in the block before is tried first.
+func (p *filePlan) locate(picks []pick, place map[string]int32) {
+	p.at = make([]int32, len(picks)*len(p.cols))
+	for i := range p.at {
+		p.at[i] = -1
+	}
+	var guess []int32
+	for i := range picks {
+		at := p.at[i*len(p.cols) : (i+1)*len(p.cols)]
+		for j := range picks[i].block.Columns {
+			name := picks[i].block.Columns[j].Name
+			if j == len(guess) {
+				guess = append(guess, place[name])
+			} else if p.cols[guess[j]].Feature != name {
+				guess[j] = place[name]
+			}
+			at[guess[j]] = int32(j)
+		}
+	}
+}
+
+// fileWriter writes row groups column by column.
+type fileWriter struct {
+	plan    *filePlan
+	out     *parquet.GenericWriter[any]
+	columns []*parquet.ColumnWriter
+	values  []parquet.Value
+	text    []byte // of values that are converted to text
+}
+
+func (f *fileWriter) writeGroup(group []pick, first int) error {
+	for i, fill := range []func(*pick, []uint32) error{f.userIDs, f.times, f.sources} {
+		for p := range group {
+			if err := f.writeChunks(f.columns[i], group[p].rows, func(rows []uint32) error { return fill(&group[p], rows) }); err != nil {
+				return err
+			}
+		}
+	}
+	for i, col := range f.plan.cols {
+		fill := filler{to: physical(col.Kind), feature: col.Feature}
+		for p := range group {
+			if at := f.plan.at[(first+p)*len(f.plan.cols)+i]; at >= 0 {
+				fill.from = &group[p].block.Columns[at]
+			} else {
+				fill.from = nil
+			}
+			err := f.writeChunks(f.columns[keyColumns+i], group[p].rows, func(rows []uint32) (err error) {
+				f.values, f.text, err = fill.append(f.values, f.text[:0], rows)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return f.out.Flush()
+}
+
+// writeChunks writes the values that fill appends for the rows, some rows at a time.
+func (f *fileWriter) writeChunks(to *parquet.ColumnWriter, rows []uint32, fill func(rows []uint32) error) error {
+	for chunk := range slices.Chunk(rows, chunkValues) {
+		f.values = f.values[:0]
+		if err := fill(chunk); err != nil {
+			return err
+		}
+		if _, err := to.WriteRowValues(f.values); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *fileWriter) userIDs(p *pick, rows []uint32) error {
+	for _, row := range rows {
+		f.values = append(f.values, parquet.ByteArrayValue(p.msg.Samples[p.block.SampleOf[row]].UserID))
+	}
+	return nil
+}
+
+func (f *fileWriter) times(p *pick, rows []uint32) error {
+	for _, row := range rows {
+		ms := p.msg.Samples[p.block.SampleOf[row]].EpochMS
+		if ms > math.MaxInt64/1000 || ms < math.MinInt64/1000 {
+			return fmt.Errorf("pitc_timestamp of %d ms is out of the range of microseconds", ms)
+		}
+		f.values = append(f.values, parquet.Int64Value(ms*1000))
+	}
+	return nil
+}
+
+func (f *fileWriter) sources(p *pick, rows []uint32) error {
+	name := []byte(p.msg.Source.String())
+	for range rows {
+		f.values = append(f.values, parquet.ByteArrayValue(name))
+	}
+	return nil
+}
