@@ -140,46 +140,47 @@ func parseNumber(data []byte, i int) (n Number, end int, ok bool) {
 	if negative {
 		i++
 	}
-	start := i
+	firstDigit := i
 	mantissa := uint64(0)
 	for i < len(data) && data[i]-'0' <= 9 {
 		mantissa = mantissa*10 + uint64(data[i]-'0') // wraps around past maxDigits
 		i++
 	}
-	digits := i - start
-	if digits == 0 || data[start] == '0' && digits > 1 {
-		return Number{}, min(i, start+1), false
+	digits := i - firstDigit
+	if digits == 0 || data[firstDigit] == '0' && digits > 1 {
+		return Number{}, min(i, firstDigit+1), false
 	}
 	if i == len(data) || data[i] != '.' && data[i]|0x20 != 'e' {
 		n, ok = integer(data[first:i], mantissa, digits, negative)
 		return n, i, ok
 	}
-	exponent := 0
+	fractionDigits, exponent := 0, 0
 	if data[i] == '.' {
-		i++
-		start = i
-		mantissa, i = fraction(data, i, mantissa)
-		if i == start {
+		start := i + 1
+		mantissa, i = fraction(data, start, mantissa)
+		if fractionDigits = i - start; fractionDigits == 0 {
 			return Number{}, i, false
 		}
-		exponent = start - i
-		digits += i - start
 	}
+	mantissaEnd := i
 	if i < len(data) && data[i]|0x20 == 'e' {
-		e, at, ok := parseExponent(data, i+1)
+		exponent, i, ok = parseExponent(data, i+1)
 		if !ok {
-			return Number{}, at, false
-		}
-		exponent += e
-		i = at
-	}
-	if digits <= maxDigits || digits-leadingZeros(data[first:i]) <= maxDigits {
-		if f, ok := exactFloat(mantissa, exponent, negative); ok {
-			return Number{Float: f}, i, true
+			return Number{}, i, false
 		}
 	}
-	f, err := strconv.ParseFloat(string(data[first:i]), 64)
-	return Number{Float: f}, i, err == nil
+	var f float64
+	if digits += fractionDigits; digits <= maxDigits {
+		f, ok = exactFloat(mantissa, exponent-fractionDigits, negative)
+	} else {
+		f, ok = longFloat(data[firstDigit:mantissaEnd], exponent, negative)
+	}
+	if !ok {
+		var err error
+		f, err = strconv.ParseFloat(string(data[first:i]), 64)
+		ok = err == nil
+	}
+	return Number{Float: f}, i, ok
 }
 
 // integer gives the value of an integer literal. With more than maxDigits digits
@@ -255,17 +256,36 @@ func parseExponent(data []byte, i int) (exponent, end int, ok bool) {
 	return exponent, i, i > start
 }
 
-// leadingZeros counts the zeros before the first digit that counts.
-func leadingZeros(lit []byte) int {
-	zeros := 0
-	for _, c := range lit {
-		switch c {
-		case '0':
-			zeros++
-		case '-', '.':
-		default:
-			return zeros
+// longFloat gives the value of more than maxDigits digits, leading zeros included, times
+// a power of ten. What does not fit puts the value between two mantissas; if both round
+// to the same float64, so does the value. It is false where that does not decide.
+func longFloat(digits []byte, exponent int, negative bool) (float64, bool) {
+	mantissa, taken, cut, behindPoint := uint64(0), 0, false, false
+	for _, c := range digits {
+		if c == '.' {
+			behindPoint = true
+			continue
+		}
+		if taken == maxDigits {
+			cut = true
+			if !behindPoint {
+				exponent++
+			}
+			continue
+		}
+		mantissa = mantissa*10 + uint64(c-'0')
+		if mantissa != 0 {
+			taken++
+		}
+		if behindPoint {
+			exponent--
 		}
 	}
-	return zeros
+	f, ok := exactFloat(mantissa, exponent, negative)
+	if ok && cut {
+		var above float64
+		above, ok = exactFloat(mantissa+1, exponent, negative)
+		ok = ok && f == above
+	}
+	return f, ok
 }

@@ -1,16 +1,330 @@
-package jsonscan
+package jsonscan_test
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"reflect"
+	"strings"
 	"testing"
+
+	"github.com/fastfeaturefetch/fff/shared/jsonscan"
 )
 
-// numberForm reports whether lit is a JSON number and nothing else.
-func numberForm(lit string) (json.Number, bool) {
-	if lit == "" || lit[0] != '-' && (lit[0] < '0' || lit[0] > '9') || lit[len(lit)-1] <= ' ' {
-		return "", false
+// read reads one value with the scanner into what encoding/json makes of it with
+// UseNumber, numbers as jsonscan.Number.
+func read(s *jsonscan.Scanner) any {
+	switch s.Kind() {
+	case jsonscan.KindObject:
+		s.Object()
+		m := map[string]any{}
+		for key, more := s.Next(); more; key, more = s.Next() {
+			inner := read(s) // may unescape keys of its own
+			m[string(key)] = inner
+		}
+		return m
+	case jsonscan.KindArray:
+		s.Array()
+		a := []any{}
+		for s.Element() {
+			a = append(a, read(s))
+		}
+		return a
+	case jsonscan.KindString:
+		v, _ := s.String(nil)
+		return string(v)
+	case jsonscan.KindNumber:
+		v, _ := s.Number()
+		return v
+	case jsonscan.KindBool:
+		v, _ := s.Bool()
+		return v
+	default:
+		_ = s.Null()
+		return nil
 	}
-	return json.Number(lit), json.Valid([]byte(lit))
 }
 
-var _ = testing.Short
+func TestValues(t *testing.T) {
+	t.Parallel()
+	text := ` { "a" : [ 1 , -2.5 , "x\ny" , true , false , null , [ ] , { } ] , "k\u00e9y\"" : { "in\\ner" : 9223372036854775807 } ,
+		"big" : 9223372036854775808 , "" : "\ud83d\ude00 \ud800 \u0041" } `
+	s := jsonscan.New([]byte(text))
+	got := read(&s)
+	if err := s.End(); err != nil {
+		t.Fatal(err)
+	}
+	integer := func(i int64) jsonscan.Number { return jsonscan.Number{Int: i, IsInt: true} }
+	want := map[string]any{
+		"a":     []any{integer(1), jsonscan.Number{Float: -2.5}, "x\ny", true, false, nil, []any{}, map[string]any{}},
+		"kéy\"": map[string]any{"in\\ner": integer(math.MaxInt64)},
+		"big":   jsonscan.Number{Float: 1 << 63},
+		"":      "😀 \uFFFD A",
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %#v\nwant %#v", got, want)
+	}
+}
+
+func TestStringIsViewWhereItCanBe(t *testing.T) {
+	t.Parallel()
+	text := []byte(`["plain text of more than eight bytes","grüße, länger als acht","tab\there","bad ` + "\xff" + `"]`)
+	s := jsonscan.New(text)
+	s.Array()
+	scratch := make([]byte, 0, 64)
+	for i, c := range []struct {
+		want string
+		view bool
+	}{{"plain text of more than eight bytes", true}, {"grüße, länger als acht", true}, {"tab\there", false}, {"bad \uFFFD", false}} {
+		s.Element()
+		got, err := s.String(scratch)
+		if err != nil || string(got) != c.want {
+			t.Fatalf("string %d = %q, %v, want %q", i, got, err, c.want)
+		}
+		if inScratch := &got[0] == &scratch[:1][0]; inScratch == c.view {
+			t.Errorf("string %d in scratch: %v", i, inScratch)
+		}
+	}
+}
+
+func TestKeysStayValid(t *testing.T) {
+	t.Parallel()
+	s := jsonscan.New([]byte(`{"a\tb":{"c\td":{"e\tf":1}},"` + strings.Repeat(`\t`, 500) + `":2}`))
+	s.Object()
+	first, _ := s.Next()
+	s.Object()
+	second, _ := s.Next()
+	s.Object()
+	third, _ := s.Next()
+	if _, err := s.Skip(); err != nil {
+		t.Fatal(err)
+	}
+	s.Next()
+	s.Next()
+	fourth, _ := s.Next()
+	got := fmt.Sprintf("%q %q %q %d", first, second, third, len(fourth))
+	if want := `"a\tb" "c\td" "e\tf" 500`; got != want {
+		t.Errorf("keys %s, want %s", got, want)
+	}
+}
+
+func TestSkipGivesSpan(t *testing.T) {
+	t.Parallel()
+	for _, value := range []string{
+		`1`, `-0.5e+7`, `"a\"b\\"`, `true`, `false`, `null`, `[]`, `{}`, `[1, [2, {"a":[]}], "]"]`, `{"a" : {"b": [ ]}, "}": 1}`,
+	} {
+		s := jsonscan.New([]byte(" [ " + value + " , 2 ] "))
+		s.Array()
+		s.Element()
+		span, err := s.Skip()
+		if err != nil || string(span) != value {
+			t.Errorf("Skip of %s = %q, %v", value, span, err)
+		}
+		if !s.Element() {
+			t.Errorf("no element behind %s: %v", value, s.Err())
+		}
+		two, _ := s.Number()
+		if s.Element() || s.End() != nil || two.Int != 2 {
+			t.Errorf("behind %s: %+v, %v", value, two, s.End())
+		}
+	}
+}
+
+func TestErrors(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		text   string
+		offset int
+		msg    string
+	}{
+		{``, 0, "text ends"},
+		{`  `, 2, "text ends"},
+		{`{"a" 1}`, 5, "':'"},
+		{`{"a":1 "b":2}`, 7, "','"},
+		{`{"a":1,}`, 7, "key"},
+		{`{a:1}`, 1, "key"},
+		{`[1 2]`, 3, "','"},
+		{`[1,]`, 3, "value"},
+		{`[,1]`, 1, "value"},
+		{`[1}`, 2, "','"},
+		{`{"a":1]`, 6, "','"},
+		{`"abc`, 4, "ends within a string"},
+		{`"a\qb"`, 2, "escape"},
+		{`"a\u12g4"`, 2, "escape"},
+		{"\"a\nb\"", 2, "control"},
+		{`01`, 1, "malformed number"},
+		{`-x`, 1, "malformed number"},
+		{`1.`, 2, "malformed number"},
+		{`tru`, 0, "true"},
+		{`nul1`, 0, "null"},
+		{`NaN`, 0, "value"},
+		{`-Infinity`, 1, "malformed number"},
+		{`?`, 0, "value"},
+		{`1 2`, 2, "behind the end"},
+		{strings.Repeat("[", 1001), 1000, "1000 deep"},
+		{strings.Repeat(`{"a":`, 1001), 5000, "1000 deep"},
+	} {
+		for _, how := range []string{"read", "skip"} {
+			s := jsonscan.New([]byte(c.text))
+			if how == "read" {
+				read(&s)
+			} else {
+				_, _ = s.Skip()
+			}
+			var syntax *jsonscan.SyntaxError
+			if err := s.End(); !errors.As(err, &syntax) {
+				t.Errorf("%s of %.20q gave %v", how, c.text, err)
+			} else if syntax.Offset != c.offset || how == "skip" && !strings.Contains(err.Error(), c.msg) {
+				t.Errorf("%s of %.20q: %v, want byte %d and %q", how, c.text, err, c.offset, c.msg)
+			}
+		}
+	}
+}
+
+func TestFirstErrorStays(t *testing.T) {
+	t.Parallel()
+	s := jsonscan.New([]byte(`{"a":"text","b":1}`))
+	s.Object()
+	s.Next()
+	_, first := s.Number()
+	if want := "JSON at byte 5: want a number, found a string"; first == nil || first.Error() != want {
+		t.Fatalf("error %v, want %s", first, want)
+	}
+	_, errSkip := s.Skip()
+	_, errString := s.String(nil)
+	_, more := s.Next()
+	if errSkip != first || errString != first || s.End() != first || s.Err() != first || more || s.Object() || s.Element() {
+		t.Error("calls after an error do not all fail with it")
+	}
+}
+
+func TestAllowNaN(t *testing.T) {
+	t.Parallel()
+	text := []byte(`[NaN,Infinity,-Infinity,-1]`)
+	s := jsonscan.New(text)
+	s.AllowNaN = true
+	s.Array()
+	var got []float64
+	for s.Element() {
+		n, _ := s.Number()
+		got = append(got, n.Float+float64(n.Int))
+	}
+	if err := s.End(); err != nil || fmt.Sprint(got) != "[NaN +Inf -Inf -1]" {
+		t.Errorf("got %v, %v", got, err)
+	}
+	s.Reset(text)
+	if span, err := s.Skip(); err != nil || string(span) != string(text) {
+		t.Errorf("Skip = %q, %v", span, err)
+	}
+	for _, bad := range []string{"Nan", "Inf", "-Inf", "-NaN", "Infinit", "[NaN", "I"} {
+		s.Reset([]byte(bad))
+		if _, err := s.Skip(); err == nil {
+			t.Errorf("Skip accepts %q", bad)
+		}
+		s.Reset([]byte(bad))
+		if _, err := s.Number(); err == nil && s.End() == nil {
+			t.Errorf("Number accepts %q", bad)
+		}
+	}
+}
+
+func TestNumberOutOfRange(t *testing.T) {
+	t.Parallel()
+	s := jsonscan.New([]byte(`1e999`))
+	if _, err := s.Number(); err == nil || !strings.Contains(err.Error(), "too large") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestAppendCompact(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"[ 1,\n\t{ \"a b\" : \" \\\" \" } ]": `[1,{"a b":" \" "}]`,
+		"[\"\xff\", \"\\\\\"]":               "[\"\uFFFD\",\"\\\\\"]",
+		`"`:                                  `"`, // no JSON: gives something, and ends
+		`"\`:                                 `"\`,
+		"\"a\nb\"":                           "\"a\nb\"",
+	} {
+		if got := jsonscan.AppendCompact(nil, []byte(text)); string(got) != want {
+			t.Errorf("AppendCompact(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
+
+// FuzzScanner compares with encoding/json. The differences are those that the package
+// comment names.
+func FuzzScanner(f *testing.F) {
+	for _, seed := range []string{
+		``, ` `, `null`, `[1,2.5,-3e7,"a",true,false,null,{}]`, `{"a":{"b":[{"c":"\u00e9\ud83d\ude00"}]},"a":2}`,
+		`{"Item":{"f":{"N":"1.5"}}}`, "\"\xff\xc3\x28 \\ud800\\udc00 \\ud800x\"", `[[[[]]]]`, `{"a":1e400}`, `[01]`,
+		`{"a":1,}`, "\"\x01\"", `"0123456789abcdef\n0123456789"`, `12345678901234567890`, `-`, `{"":{"":""}}`, `[1}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s := jsonscan.New(data)
+		span, err := s.Skip()
+		if err == nil {
+			err = s.End()
+		}
+		if tooDeep(err) {
+			return
+		}
+		if valid := json.Valid(data); valid != (err == nil) {
+			t.Fatalf("Skip of %q: %v, json.Valid says %v", data, err, valid)
+		}
+		s.Reset(data)
+		got := read(&s)
+		if err != nil {
+			if s.End() == nil {
+				t.Fatalf("%q can be read, but not skipped: %v", data, err)
+			}
+			return
+		}
+		if err := s.End(); err != nil {
+			if !strings.Contains(err.Error(), "too large") {
+				t.Fatalf("reading %q: %v", data, err)
+			}
+			return
+		}
+		compare(t, data, got)
+		compact := jsonscan.AppendCompact(nil, span)
+		s.Reset(compact)
+		if again := read(&s); s.End() != nil || !reflect.DeepEqual(again, got) {
+			t.Fatalf("compacted %q to %q", data, compact)
+		}
+	})
+}
+
+func compare(t *testing.T, data []byte, got any) {
+	t.Helper()
+	decoder := json.NewDecoder(strings.NewReader(string(data)))
+	decoder.UseNumber()
+	var want any
+	if err := decoder.Decode(&want); err != nil {
+		t.Fatalf("%q: encoding/json: %v", data, err)
+	}
+	if want = withNumbers(want); !reflect.DeepEqual(got, want) {
+		t.Fatalf("%q\ngot  %#v\nwant %#v", data, got, want)
+	}
+}
+
+func withNumbers(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		n, _ := jsonscan.ParseNumber([]byte(v))
+		return n
+	case []any:
+		for i := range v {
+			v[i] = withNumbers(v[i])
+		}
+	case map[string]any:
+		for key := range v {
+			v[key] = withNumbers(v[key])
+		}
+	}
+	return v
+}
+
+func tooDeep(err error) bool { return err != nil && strings.Contains(err.Error(), "deep") }

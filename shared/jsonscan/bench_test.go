@@ -1,0 +1,98 @@
+package jsonscan_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/fastfeaturefetch/fff/shared/jsonscan"
+)
+
+const (
+	benchItems    = 100
+	benchFeatures = 60
+)
+
+// items makes an answer of 100 items of 60 features. With typed, numbers stand in
+// strings within an object, as DynamoDB writes them.
+func items(typed bool) []byte {
+	r := rand.New(rand.NewPCG(1, 1))
+	text := []byte(`{"items":[`)
+	for i := range benchItems {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = append(text, '{')
+		for j := range benchFeatures {
+			if j > 0 {
+				text = append(text, ',')
+			}
+			form := `"feature_%03d":%.6f`
+			if typed {
+				form = `"feature_%03d":{"N":"%.6f"}`
+			}
+			text = fmt.Appendf(text, form, j, r.Float64()*1000)
+		}
+		text = append(text, '}')
+	}
+	return append(text, "]}"...)
+}
+
+func BenchmarkScan(b *testing.B) {
+	for _, typed := range []bool{false, true} {
+		b.Run(fmt.Sprintf("typed=%v", typed), func(b *testing.B) {
+			data := items(typed)
+			b.SetBytes(int64(len(data)))
+			b.ReportAllocs()
+			sum := 0.0
+			for b.Loop() {
+				s := jsonscan.New(data)
+				s.Object()
+				s.Next()
+				s.Array()
+				for s.Element() {
+					s.Object()
+					for _, more := s.Next(); more; _, more = s.Next() {
+						sum += benchNumber(&s, typed)
+					}
+				}
+				s.Next()
+				if err := s.End(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			reportValues(b)
+		})
+	}
+}
+
+func benchNumber(s *jsonscan.Scanner, typed bool) float64 {
+	if !typed {
+		n, _ := s.Number()
+		return n.Float
+	}
+	s.Object()
+	s.Next()
+	lit, _ := s.String(nil)
+	n, _ := jsonscan.ParseNumber(lit)
+	s.Next()
+	return n.Float
+}
+
+func BenchmarkSkip(b *testing.B) {
+	data := items(true)
+	b.SetBytes(int64(len(data)))
+	b.ReportAllocs()
+	for b.Loop() {
+		s := jsonscan.New(data)
+		if _, err := s.Skip(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	reportValues(b)
+}
+
+func reportValues(b *testing.B) {
+	b.Helper()
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*benchItems*benchFeatures), "ns/value")
+}
