@@ -30,15 +30,14 @@ type tableGet struct {
 type keyGet struct {
 	text        []byte // as it was sent
 	attributes  [2]attributeGet
-	count       int // of attributes
+	count       int // of the attributes
 	key         itemKey
 	unprocessed bool
 }
 
 // attributeGet is one attribute of a key.
 type attributeGet struct {
-	name, typ string
-	value     string
+	name, typ, value []byte
 }
 
 // serveBatchGet answers a BatchGetItem; the body is built in dst.
@@ -158,7 +157,7 @@ func (k *keyGet) resolve(t *table) error {
 
 func (k *keyGet) value(into *string, want keyAttribute) (err error) {
 	for i := range k.count {
-		if a := &k.attributes[i]; a.name == want.name && a.typ == want.typ {
+		if a := &k.attributes[i]; string(a.name) == want.name && string(a.typ) == want.typ {
 			*into, err = comparable(want, a.value)
 			return err
 		}

@@ -1,8 +1,10 @@
 package dynamodb
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 )
@@ -64,11 +66,18 @@ func (e *Error) body() []byte {
 	if !ok {
 		namespace = "com.amazonaws.dynamodb.v20120810"
 	}
-	text, err := json.Marshal(struct {
-		Type    string             `json:"__type"`
-		Message string             `json:"message"`
-		Reasons []ThrottlingReason `json:"throttlingReasons,omitempty"`
-	}{namespace + "#" + e.Code, e.Message, e.Reasons})
+	wire := struct {
+		Type         string             `json:"__type"`
+		Message      string             `json:"message"`
+		Reasons      []ThrottlingReason `json:"ThrottlingReasons,omitempty"`
+		LowerReasons []ThrottlingReason `json:"throttlingReasons,omitempty"`
+	}{Type: namespace + "#" + e.Code, Message: e.Message}
+	if e.Code == "ThrottlingException" { // the one whose member begins with a small letter
+		wire.LowerReasons = e.Reasons
+	} else {
+		wire.Reasons = e.Reasons
+	}
+	text, err := json.Marshal(wire)
 	if err != nil { // there is nothing in it that cannot be encoded
 		return []byte(`{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError"}`)
 	}
@@ -77,13 +86,16 @@ func (e *Error) body() []byte {
 
 // decode reads a request into one of the input types.
 func decode(body []byte, in any) error {
-	d := json.NewDecoder(strings.NewReader(string(body)))
+	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
 	if err := d.Decode(in); err != nil {
 		if field, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-			return invalid("the sandbox's DynamoDB does not know the parameter %s", field)
+			return unknownParameter(strings.Trim(field, `"`))
 		}
 		return errorf(http.StatusBadRequest, "SerializationException", "%v", err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return errorf(http.StatusBadRequest, "SerializationException", "something follows the request")
 	}
 	return nil
 }

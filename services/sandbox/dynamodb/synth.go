@@ -191,7 +191,9 @@ func appendKey(dst []byte, k runfile.KeyAttribute, value string) []byte {
 }
 
 // appendQuoted writes a JSON string.
-func appendQuoted[T string | []byte](dst []byte, s T) []byte { return values.AppendString(dst, s, false) }
+func appendQuoted[T string | []byte](dst []byte, s T) []byte {
+	return values.AppendString(dst, s, false)
+}
 
 // SetSynth makes a table answer with made-up items; nil ends that.
 func (s *Server) SetSynth(tableName string, y *Synth) error {
