@@ -42,10 +42,11 @@ func (c *Client) Open(ctx context.Context, run string, file []byte, takeOver boo
 	return o, c.ask(ctx, m, o)
 }
 
-// Close seals the input of a run that has seen that many records.
-func (c *Client) Close(ctx context.Context, run string, records int64) (*Closed, error) {
+// Close seals the input of a run that has seen that many records. inputHash, which may
+// be "", comes back in the run's status.
+func (c *Client) Close(ctx context.Context, run string, records int64, inputHash string) (*Closed, error) {
 	r := new(Closed)
-	return r, c.request(ctx, SubjectClose+"."+run, CloseRequest{Records: records}, r)
+	return r, c.request(ctx, SubjectClose+"."+run, CloseRequest{Records: records, InputHash: inputHash}, r)
 }
 
 // Status tells how a run stands.

@@ -115,7 +115,8 @@ type Opened struct {
 
 // CloseRequest seals the input of a run.
 type CloseRequest struct {
-	Records int64 `json:"records"` // counted over distinct batches, bad ones included
+	Records   int64  `json:"records"`              // counted over distinct batches, bad ones included
+	InputHash string `json:"input_hash,omitempty"` // of the records file, to be known again in Status
 }
 
 // Closed is the reply to a close request. A run whose count differs stays open.
