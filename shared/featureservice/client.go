@@ -1,0 +1,194 @@
+// Package featureservice asks the feature service for the families of a sample, and
+// turns its answers straight into packed cells.
+//
+// [Client] is the HTTP side: one pool of connections for the process. [Lane] is the
+// stage that fs-fast and fs-slow share. It takes a slot for each request, judges the
+// answer, and returns a verdict for every family that it did not get.
+//
+// Bounds: an answer is at most [MaxAnswerBytes]; of answers above [SmallAnswerBytes]
+// at most [MaxLargeAnswers] are in memory at a time; a wait that the service asks for is
+// cut to [MaxRetryAfter].
+package featureservice
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fastfeaturefetch/fff/shared/failure"
+	"github.com/fastfeaturefetch/fff/shared/work"
+)
+
+// Bounds of the client.
+const (
+	// MaxAnswerBytes is the largest answer that is read: more than twice what 20 cells
+	// of the largest size need.
+	MaxAnswerBytes = 32 << 20
+	// SmallAnswerBytes is how large an answer may be without a permit for large ones.
+	// With 1,000 requests in flight small answers take 256 MB at the very most.
+	SmallAnswerBytes = 256 << 10
+	// MaxLargeAnswers is how many larger answers are in memory at a time; the others
+	// wait in their connections.
+	MaxLargeAnswers = 8
+
+	maxIdleConns  = 4096             // above any sensible max_in_flight of one process
+	idleTimeout   = 90 * time.Second // below it most servers close idle connections
+	dialTimeout   = 10 * time.Second
+	drainBytes    = 64 << 10 // read of an answer that is not wanted, to keep its connection
+	excerptBytes  = 200      // of a refusal's body
+	readerBytes   = 16 << 10 // a usual answer takes one or two reads
+	keepAlive     = 30 * time.Second
+	contentTypeJS = "application/json"
+)
+
+// Counters count what no verdict tells.
+type Counters struct {
+	Requests  atomic.Int64 // HTTP requests sent
+	Throttled atomic.Int64 // answers 429 and 503
+	Halved    atomic.Int64 // requests that will be asked again in halves
+	Unasked   atomic.Int64 // families in answers that were not asked for, and are ignored
+}
+
+// Client asks feature services. It is safe for use at the same time, and one process
+// needs one.
+type Client struct {
+	Counters Counters
+
+	http   *http.Client
+	urls   sync.Map      // as in the run file → *endpoint
+	large  chan struct{} // permits for large answers
+	bodies sync.Pool     // of *body
+}
+
+// endpoint is a feature service as requests need it.
+type endpoint struct {
+	url  *url.URL
+	name string // the URL without user, query and fragment: it may be shown
+}
+
+// NewClient gives a client with a pool of its own.
+func NewClient() *Client {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	transport := &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         (&net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}).DialContext,
+		TLSHandshakeTimeout: dialTimeout,
+		Protocols:           protocols,
+		DisableCompression:  true, // inside a data centre inflating costs more than reading
+		MaxIdleConns:        maxIdleConns,
+		MaxIdleConnsPerHost: maxIdleConns, // the default of 2 would close and open connections all the time
+		IdleConnTimeout:     idleTimeout,
+		ReadBufferSize:      readerBytes,
+	}
+	return &Client{
+		http: &http.Client{
+			Transport:     transport,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		large: make(chan struct{}, MaxLargeAnswers),
+	}
+}
+
+// Close closes the idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// endpoint gives a URL of a run file as requests need it.
+func (c *Client) endpoint(raw string) (*endpoint, error) {
+	if e, ok := c.urls.Load(raw); ok {
+		return e.(*endpoint), nil
+	}
+	u, err := url.Parse(raw)
+	if err == nil && u.Host == "" {
+		err = errors.New("it has no host")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("feature_service.url: %w", withoutURL(err))
+	}
+	shown := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}
+	e, _ := c.urls.LoadOrStore(raw, &endpoint{url: u, name: shown.String()})
+	return e.(*endpoint), nil
+}
+
+// ask sends one request and reads the answer, both within the time-out. The body that
+// it gives belongs to the caller until free.
+func (c *Client) ask(ctx context.Context, e *endpoint, timeout time.Duration, r *work.Request) (*body, error) {
+	attempt, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	response, err := c.send(attempt, e, r)
+	if err != nil {
+		return nil, judge(ctx, attempt, timeout, err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return nil, c.refused(response)
+	}
+	b, _ := c.bodies.Get().(*body)
+	if b == nil {
+		b = &body{client: c}
+	}
+	if err := b.read(attempt, response); err != nil {
+		b.free()
+		return nil, judge(ctx, attempt, timeout, err)
+	}
+	return b, nil
+}
+
+// send sends one request.
+func (c *Client) send(ctx context.Context, e *endpoint, r *work.Request) (*http.Response, error) {
+	// Not from a pool: the transport may still read it after Do has returned.
+	data := appendRequest(make([]byte, 0, r.Size()), r)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "", bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	request.URL, request.Host = e.url, e.url.Host
+	request.Header = http.Header{
+		"Content-Type": {contentTypeJS},
+		"Accept":       {contentTypeJS},
+		// It only reads. This tells the transport, and is not sent: a kept connection
+		// that the server has closed meanwhile is replaced without a failed attempt.
+		"Idempotency-Key": {},
+	}
+	c.Counters.Requests.Add(1)
+	return c.http.Do(request)
+}
+
+// judge says what it means that no answer came.
+func judge(ctx, attempt context.Context, timeout time.Duration, err error) error {
+	var known *failure.Error
+	switch {
+	case ctx.Err() != nil:
+		return stopped(context.Cause(ctx))
+	case errors.As(err, &known):
+		return err
+	case errors.Is(attempt.Err(), context.DeadlineExceeded):
+		return failure.Retry(failure.Timeout, "no complete answer within %v", timeout)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return failure.Retry(failure.Unreachable, "the connection broke before the answer was complete")
+	default:
+		return failure.Retry(failure.Unreachable, "%s", clean(withoutURL(err).Error(), maxReasonBytes))
+	}
+}
+
+// stopped is the verdict on work that was given up because its context has ended. It is
+// nobody's failure, so it is no failed attempt.
+func stopped(cause error) error {
+	return failure.RetryAfter(0, failure.Internal, "stopped: %w", cause)
+}
+
+// withoutURL takes the URL out of an error: it may hold a secret, and reasons are stored.
+func withoutURL(err error) error {
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		return e.Err
+	}
+	return err
+}

@@ -1,0 +1,223 @@
+package featureservice
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/fastfeaturefetch/fff/shared/failure"
+	"github.com/fastfeaturefetch/fff/shared/packed"
+	"github.com/fastfeaturefetch/fff/shared/runfile"
+	"github.com/fastfeaturefetch/fff/shared/shares"
+	"github.com/fastfeaturefetch/fff/shared/stage"
+	"github.com/fastfeaturefetch/fff/shared/work"
+)
+
+// Slots gives leave to send requests. [shares.Holder] does.
+type Slots interface {
+	// Acquire waits for a slot. Its error is the context's.
+	Acquire(ctx context.Context, w shares.Want) error
+	Release(w shares.Want)
+	// PauseUntil holds new requests of the run on the key until t.
+	PauseUntil(w shares.Want, t time.Time)
+}
+
+// Limits picks a lane's limits from the run file.
+type Limits func(*runfile.FeatureService) runfile.LaneLimits
+
+// Lane is the stage of one lane. Its unit is a request, which becomes one HTTP request.
+type Lane struct {
+	client  *Client
+	slots   Slots
+	lane    runfile.Lane
+	limits  Limits
+	book    nameBook
+	answers sync.Pool // of *answer
+}
+
+var _ stage.Stage[work.Request] = (*Lane)(nil)
+
+// NewLane gives the stage of a lane.
+func NewLane(client *Client, slots Slots, lane runfile.Lane, limits Limits) *Lane {
+	return &Lane{client: client, slots: slots, lane: lane, limits: limits}
+}
+
+// Units splits a block into its requests, and a request with more families than one may
+// carry into several of about the same size.
+func (l *Lane) Units(m *stage.Message) ([]work.Request, error) {
+	block, err := work.Decode(m.Data)
+	if err != nil {
+		return nil, failure.Permanent(failure.BadMessage, "%w", err)
+	}
+	service := m.Run.File.FeatureService
+	if service == nil {
+		return nil, failure.Permanent(failure.BadMessage, "the run file has no feature_service to ask")
+	}
+	most := l.limits(service).MaxFamilies
+	units := make([]work.Request, 0, len(block.Requests))
+	for i := range block.Requests {
+		r := &block.Requests[i]
+		families := distinct(slices.Concat(r.Families, r.Direct))
+		for part := range slices.Chunk(families, partSize(len(families), most)) {
+			units = append(units, r.With(part))
+		}
+	}
+	return units, nil
+}
+
+// distinct drops repeated families, which only a block that was edited by hand has.
+func distinct(families []string) []string {
+	kept := families[:0]
+	for _, f := range families {
+		if !slices.Contains(kept, f) {
+			kept = append(kept, f)
+		}
+	}
+	return kept
+}
+
+// partSize gives the size of equal parts of n that are not above most.
+func partSize(n, most int) int {
+	if most <= 0 || n <= most {
+		return n
+	}
+	parts := (n + most - 1) / most
+	return (n + parts - 1) / parts
+}
+
+// Letter gives a block with the request alone.
+func (l *Lane) Letter(_ *stage.Message, r work.Request) stage.Letter {
+	block := work.Block{Requests: []work.Request{r}}
+	return stage.Letter{
+		Kind:        stage.KindCell,
+		Data:        block.Encode(),
+		ContentType: contentTypeJS,
+		Count:       r.Cells(),
+	}
+}
+
+// Do asks for the families of one request. Families with values go on; the others come
+// back as verdicts, one for each different error.
+func (l *Lane) Do(ctx context.Context, m *stage.Message, r work.Request, out stage.Outputs) []stage.Verdict[work.Request] {
+	b, err := l.ask(ctx, m.Run, &r)
+	if err != nil {
+		return l.unanswered(r, err)
+	}
+	defer b.free()
+	a, _ := l.answers.Get().(*answer)
+	if a == nil {
+		a = newAnswer(&l.book)
+	}
+	defer l.answers.Put(a)
+	if err := a.read(b.data, r.Families); err != nil {
+		return whole(r, err)
+	}
+	l.client.Counters.Unasked.Add(int64(a.unasked))
+	a.deliver(ctx, &r, out)
+	return a.verdicts(r)
+}
+
+// ask takes a slot and sends the request.
+func (l *Lane) ask(ctx context.Context, run *stage.Run, r *work.Request) (*body, error) {
+	service := run.File.FeatureService
+	e, err := l.client.endpoint(service.URL)
+	if err != nil {
+		return nil, failure.Permanent(failure.Unreachable, "%w", err)
+	}
+	limits := l.limits(service)
+	want := shares.Want{
+		Key: shares.Key{URL: e.name, Lane: l.lane},
+		Run: run.ID,
+		Max: limits.MaxInFlight,
+	}
+	if err := l.slots.Acquire(ctx, want); err != nil {
+		return nil, stopped(err)
+	}
+	defer l.slots.Release(want)
+	b, err := l.client.ask(ctx, e, limits.Timeout, r)
+	if err == nil {
+		return b, nil
+	}
+	if f := failure.As(err); f.Action == failure.HoldOn {
+		l.slots.PauseUntil(want, time.Now().Add(f.Delay))
+	}
+	return nil, err
+}
+
+// unanswered gives the verdicts on a request that got no answer. One that took too long
+// or whose answer was too large is asked again in halves.
+func (l *Lane) unanswered(r work.Request, err error) []stage.Verdict[work.Request] {
+	f := failure.As(err)
+	half := len(r.Families) / 2
+	if half == 0 || f.Code != failure.Timeout && f.Code != failure.TooLarge {
+		return whole(r, err)
+	}
+	l.client.Counters.Halved.Add(1)
+	err = failure.Retry(f.Code, "%w", f.Err)
+	return []stage.Verdict[work.Request]{
+		{Rest: r.With(r.Families[:half:half]), Err: err},
+		{Rest: r.With(r.Families[half:]), Err: err},
+	}
+}
+
+// whole gives the same verdict on all of a request.
+func whole(r work.Request, err error) []stage.Verdict[work.Request] {
+	return []stage.Verdict[work.Request]{{Rest: r, Err: err}}
+}
+
+// deliver hands the rows of the answer on. A message is closed when it has grown to its
+// target, so that it stays below what can be published.
+func (a *answer) deliver(ctx context.Context, r *work.Request, out stage.Outputs) {
+	next := 0
+	for a.skipFailed(&next) {
+		was := next
+		err := out.Cells(ctx, packed.FeatureService, func(b *packed.Builder) error {
+			sample, first := b.Sample(r.UserID, r.EpochMS), true
+			for a.skipFailed(&next) && (first || b.Size() < work.TargetPackedBytes) {
+				a.addRow(&a.cells[next], b.Block(a.cells[next].family), sample)
+				first = false
+				next++
+			}
+			return nil
+		})
+		if err != nil {
+			for next = was; a.skipFailed(&next); next++ {
+				a.cells[next].err = stopped(err)
+			}
+		}
+	}
+}
+
+// skipFailed moves on to the next cell that has no error; false when there is none.
+func (a *answer) skipFailed(next *int) bool {
+	for *next < len(a.cells) && a.cells[*next].err != nil {
+		*next++
+	}
+	return *next < len(a.cells)
+}
+
+// verdicts groups the failed cells by their errors.
+func (a *answer) verdicts(r work.Request) []stage.Verdict[work.Request] {
+	var verdicts []stage.Verdict[work.Request]
+	for i := range a.cells {
+		c := &a.cells[i]
+		if c.err == nil {
+			continue
+		}
+		at := slices.IndexFunc(verdicts, func(v stage.Verdict[work.Request]) bool { return same(v.Err, c.err) })
+		if at < 0 {
+			at = len(verdicts)
+			verdicts = append(verdicts, stage.Verdict[work.Request]{Rest: r.With(nil), Err: c.err})
+		}
+		rest := &verdicts[at].Rest
+		rest.Families = append(rest.Families, c.family)
+	}
+	return verdicts
+}
+
+// same tells whether two errors would be the same to a person and to the runner.
+func same(a, b error) bool {
+	x, y := failure.As(a), failure.As(b)
+	return x.Code == y.Code && x.Action == y.Action && x.Error() == y.Error()
+}
