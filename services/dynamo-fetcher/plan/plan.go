@@ -97,7 +97,7 @@ func New(run *Run, requests []work.Request) (*Plan, error) {
 	p.Keys = make([]Key, 0, len(p.Cells)) // no cell needs more than one, so that it never moves
 	keys := keyMaker{plan: p}
 	for table := range run.Tables {
-		p.ids[table] = make(map[string]int32)
+		p.ids[table] = make(map[string]int32, p.lookUps(int32(table), byFamily))
 		ranges := keys.addTable(int32(table), byFamily)
 		p.addCalls(int32(table), ranges)
 	}
@@ -133,6 +133,17 @@ func (p *Plan) addCells() (byFamily [][]int32, err error) {
 		}
 	}
 	return byFamily, nil
+}
+
+// lookUps counts the cells of a table.
+func (p *Plan) lookUps(table int32, byFamily [][]int32) int {
+	n := 0
+	for family, cells := range byFamily {
+		if p.Run.Families[family].Table == table {
+			n += len(cells)
+		}
+	}
+	return n
 }
 
 // keyMaker makes keys. Their ids share memory: a Builder never changes what it has

@@ -1,0 +1,145 @@
+package answer
+
+import (
+	"fmt"
+
+	"github.com/fastfeaturefetch/fff/services/dynamo-fetcher/plan"
+	"github.com/fastfeaturefetch/fff/shared/jsonscan"
+	"github.com/fastfeaturefetch/fff/shared/packed"
+	"github.com/fastfeaturefetch/fff/shared/runfile"
+)
+
+// item is what an item says beside its features.
+type item struct {
+	partition, sort       []byte // as in plan.Key
+	hasPartition, hasSort bool
+	expired               bool
+
+	partitionText, sortText []byte // scratch: values that had to be written anew
+}
+
+func (it *item) reset() {
+	*it = item{partitionText: it.partitionText[:0], sortText: it.sortText[:0]}
+}
+
+// readItem reads an item's features into the open row, and its key and ttl beside them.
+// An error says why the item cannot be decoded; the text itself may still be good.
+func (s *Scanner) readItem(row *packed.Block) error {
+	j, l := &s.json, s.layout
+	s.item.reset()
+	hasContainer, hasOther := false, false
+	j.Object()
+	for name, more := j.Next(); more; name, more = j.Next() {
+		var err error
+		switch role := l.roleOf(name); role {
+		case feature:
+			err = s.readValue(row, name)
+		case container:
+			hasContainer = true
+			err = s.readContainer(row)
+		case other:
+			hasOther = true
+			_, err = j.Skip()
+		default:
+			err = s.readRole(role)
+		}
+		if err != nil {
+			return fmt.Errorf("attribute %q: %w", name, err)
+		}
+	}
+	if err := j.Err(); err != nil {
+		return err
+	}
+	if hasOther && !hasContainer {
+		return fmt.Errorf("it has no attribute %q, which is to hold the features", l.attribute)
+	}
+	return nil
+}
+
+// readKeys reads the key and the ttl of the item that begins at mark, and steps over
+// everything else. An error says that the text is no JSON.
+func (s *Scanner) readKeys(mark jsonscan.Scanner) error {
+	s.json = mark
+	j := &s.json
+	s.item.reset()
+	j.Object()
+	for name, more := j.Next(); more; name, more = j.Next() {
+		if err := s.readRole(s.layout.roleOf(name)); err != nil {
+			return err
+		}
+	}
+	return j.Err()
+}
+
+// readRole reads an attribute that is no feature, and steps over every other. An error
+// says that the text is no JSON.
+func (s *Scanner) readRole(r role) error {
+	it := &s.item
+	switch r {
+	case partitionKey:
+		it.partition, it.hasPartition = s.readKey(&it.partitionText, s.layout.numbers[partitionIsNumber])
+	case sortKey:
+		it.sort, it.hasSort = s.readKey(&it.sortText, s.layout.numbers[sortIsNumber])
+	case expiry:
+		s.readExpiry()
+	default:
+		_, _ = s.json.Skip()
+	}
+	return s.json.Err()
+}
+
+// readKey reads the value of a key attribute, as plan.Key has it. It is false if there
+// is none of the right type.
+func (s *Scanner) readKey(scratch *[]byte, number bool) (value []byte, ok bool) {
+	j := &s.json
+	want := "S"
+	if number {
+		want = "N"
+	}
+	j.Object()
+	for tag, more := j.Next(); more; tag, more = j.Next() {
+		if string(tag) != want || j.Kind() != jsonscan.KindString {
+			_, _ = j.Skip()
+			continue
+		}
+		text, err := j.String(*scratch)
+		value, ok = text, err == nil
+		if number {
+			value, ok = plan.AppendNumber((*scratch)[:0], text)
+			*scratch = value
+		}
+	}
+	return value, ok
+}
+
+// readExpiry sees whether the item is past its ttl. DynamoDB expires nothing by an
+// attribute that is no number, and nor do we.
+func (s *Scanner) readExpiry() {
+	j := &s.json
+	j.Object()
+	for tag, more := j.Next(); more; tag, more = j.Next() {
+		if string(tag) != "N" || j.Kind() != jsonscan.KindString {
+			_, _ = j.Skip()
+			continue
+		}
+		text, _ := j.String(s.text)
+		if n, ok := jsonscan.ParseNumber(text); ok {
+			s.item.expired = asDouble(n) < s.now
+		}
+	}
+}
+
+func asDouble(n jsonscan.Number) float64 {
+	if n.IsInt {
+		return float64(n.Int)
+	}
+	return n.Float
+}
+
+// readContainer reads the attribute that holds the features.
+func (s *Scanner) readContainer(row *packed.Block) error {
+	if s.layout.kind == runfile.LayoutMap {
+		return s.readMap(row)
+	}
+	return s.readJSON(row)
+}
