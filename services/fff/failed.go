@@ -1,0 +1,317 @@
+package fff
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/fastfeaturefetch/fff/shared/control"
+	"github.com/fastfeaturefetch/fff/shared/dataset"
+)
+
+type failedCmd struct {
+	List   failedListCmd   `cmd:"" help:"List what failed in a run: dead letters, or the failures of a dataset."`
+	Show   failedShowCmd   `cmd:"" help:"Show one dead letter whole, or one failure of a dataset."`
+	Replay failedReplayCmd `cmd:"" help:"Send dead letters of a run through the system again."`
+	Drop   failedDropCmd   `cmd:"" help:"Remove dead letters of a run, or the batches of a run that nobody opened."`
+}
+
+// filters choose among failures.
+type filters struct {
+	Stage string `help:"Only those of this stage: ingest, dynamo, fs-fast, fs-slow, writer."`
+	Code  string `help:"Only those with this code; docs/failures.md lists them."`
+	Kind  string `enum:",cell,record,batch" default:"" help:"Only those of this kind: cell, record or batch."`
+}
+
+func (f *filters) selection() control.Selection {
+	return control.Selection{Stage: f.Stage, Code: f.Code, Kind: f.Kind}
+}
+
+// source says where failures are read: from a run's dead letters, or from a dataset.
+type source struct {
+	connection
+	Dir string `placeholder:"DIR" help:"Read _failures.jsonl of this dataset; no broker is needed."`
+	ID  string `arg:"" optional:"" name:"run" help:"Id of the run."`
+}
+
+func (s *source) check() error {
+	if (s.ID == "") == (s.Dir == "") {
+		return usage("give either the id of a run or --dir DIR")
+	}
+	return nil
+}
+
+type failedListCmd struct {
+	source
+	filters
+	listing
+	Limit int `default:"100" placeholder:"N" help:"At most so many; 0 for all."`
+}
+
+// Run is called by kong.
+func (c *failedListCmd) Run(a *app) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	if c.Limit < 0 {
+		return usage("--limit %d: give 0 for all, or more", c.Limit)
+	}
+	if c.Dir != "" {
+		return c.listDataset(a)
+	}
+	s, err := a.connect(a.soft, c.NATS)
+	if err != nil {
+		return err
+	}
+	defer a.stop(s)
+	want := c.selection()
+	var letters []*control.Letter
+	more := false
+	for l, err := range s.ctl.Letters(a.soft, c.ID, 0) {
+		if err != nil {
+			return err
+		}
+		if !want.Matches(l) {
+			continue
+		}
+		if more = c.Limit > 0 && len(letters) == c.Limit; more {
+			break
+		}
+		letters = append(letters, l)
+	}
+	if c.Output == "json" {
+		return writeJSON(a.stdout, letters)
+	}
+	var rows [][]string
+	for _, l := range letters {
+		rows = append(rows, []string{fmt.Sprint(l.Sequence), l.Kind, l.Stage, l.Code, humanize.Comma(l.Count), fmt.Sprint(l.Attempts), timeText(l.At), oneLine(l.Reason)})
+	}
+	err = writeTable(a.stdout, columns{">seq", "kind", "stage", "code", ">count", ">attempts", "at", "reason"}, rows)
+	c.mention(a, more)
+	return err
+}
+
+func (c *failedListCmd) mention(a *app, more bool) {
+	if more {
+		a.note("there are more; give --limit 0 for all")
+	}
+}
+
+// numbered is a failure of a dataset and its line in _failures.jsonl.
+type numbered struct {
+	Line int `json:"line"`
+	dataset.Failure
+}
+
+func (c *failedListCmd) listDataset(a *app) error {
+	var list []numbered
+	more := false
+	err := eachFailure(c.Dir, func(n numbered) bool {
+		if c.Stage != "" && c.Stage != n.Stage || c.Code != "" && c.Code != string(n.Code) || c.Kind != "" && c.Kind != n.Kind {
+			return true
+		}
+		if more = c.Limit > 0 && len(list) == c.Limit; more {
+			return false
+		}
+		list = append(list, n)
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	if c.Output == "json" {
+		return writeJSON(a.stdout, list)
+	}
+	var rows [][]string
+	for _, n := range list {
+		rows = append(rows, []string{fmt.Sprint(n.Line), n.Kind, n.UserID, n.PITCTimestamp, n.Family, n.Stage, string(n.Code), fmt.Sprint(n.Attempts), oneLine(n.Reason)})
+	}
+	err = writeTable(a.stdout, columns{">line", "kind", "user_id", "pitc_timestamp", "family", "stage", "code", ">attempts", "reason"}, rows)
+	c.mention(a, more)
+	return err
+}
+
+// eachFailure goes through the failures of a dataset until fn gives false.
+func eachFailure(dir string, fn func(numbered) bool) error {
+	name := filepath.Join(dir, dataset.FailuresName)
+	f, err := os.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return usage("%s is not there: either %s is no dataset of a finished run, or nothing failed", name, dir)
+	}
+	if err != nil {
+		return usage("failures: %w", err)
+	}
+	defer f.Close()
+	line := 0
+	for failure, err := range dataset.Failures(bufio.NewReader(f)) {
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		line++
+		if !fn(numbered{line, failure}) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// maxReason bounds a reason in a table; show gives it whole.
+const maxReason = 120
+
+func oneLine(s string) string {
+	s = strings.Join(strings.Fields(s), " ")
+	if r := []rune(s); len(r) > maxReason {
+		s = string(r[:maxReason-1]) + "…"
+	}
+	return s
+}
+
+type failedShowCmd struct {
+	connection
+	Dir  string   `placeholder:"DIR" help:"Read _failures.jsonl of this dataset; no broker is needed."`
+	Args []string `arg:"" name:"run seq" help:"Id of the run and sequence of the dead letter; with --dir the line alone."`
+}
+
+// Run is called by kong.
+func (c *failedShowCmd) Run(a *app) error {
+	if c.Dir != "" {
+		return c.showDataset(a)
+	}
+	if len(c.Args) != 2 {
+		return usage("give the id of a run and the sequence of a dead letter")
+	}
+	seq, err := parseSequence(c.Args[1])
+	if err != nil {
+		return err
+	}
+	s, err := a.connect(a.soft, c.NATS)
+	if err != nil {
+		return err
+	}
+	defer a.stop(s)
+	l, err := s.ctl.Letter(a.soft, c.Args[0], seq)
+	if err != nil {
+		return err
+	}
+	return writeLetter(a.stdout, l)
+}
+
+// writeLetter writes a dead letter's headers as JSON and what it carries below: as text
+// where it is text, else its size.
+func writeLetter(w io.Writer, l *control.Letter) error {
+	if err := writeIndented(w, l); err != nil {
+		return err
+	}
+	body := l.Data
+	var indented bytes.Buffer
+	switch {
+	case json.Indent(&indented, l.Data, "", "  ") == nil:
+		body = indented.Bytes()
+	case bytes.ContainsFunc(l.Data, func(r rune) bool { return r == '\ufffd' || r < ' ' && !strings.ContainsRune("\t\r\n", r) }):
+		body = fmt.Appendf(nil, "(%s that are no text)", humanize.IBytes(uint64(len(l.Data))))
+	}
+	_, err := fmt.Fprintf(w, "\n%s\n", bytes.TrimRight(body, "\n"))
+	return err
+}
+
+func (c *failedShowCmd) showDataset(a *app) error {
+	if len(c.Args) != 1 {
+		return usage("with --dir, give the line of a failure alone")
+	}
+	want, err := parseSequence(c.Args[0])
+	if err != nil {
+		return err
+	}
+	var found *numbered
+	err = eachFailure(c.Dir, func(n numbered) bool {
+		if uint64(n.Line) != want {
+			return true
+		}
+		found = &n
+		return false
+	})
+	if err != nil {
+		return err
+	}
+	if found == nil {
+		return usage("%s has no line %d", filepath.Join(c.Dir, dataset.FailuresName), want)
+	}
+	return writeIndented(a.stdout, found)
+}
+
+func parseSequence(s string) (uint64, error) {
+	var n uint64
+	if _, err := fmt.Sscanf(s, "%d", &n); err != nil || n == 0 || fmt.Sprint(n) != s {
+		return 0, usage("%q is no sequence; give a number as `fff failed list` shows it", s)
+	}
+	return n, nil
+}
+
+// chosen are the flags of commands that change dead letters.
+type chosen struct {
+	oneRun
+	filters
+	Sequences []uint64 `arg:"" optional:"" name:"seq" help:"Sequences of the dead letters."`
+	All       bool     `help:"All dead letters of the run."`
+}
+
+func (c *chosen) selection() (control.Selection, error) {
+	s := c.filters.selection()
+	s.Sequences, s.All = c.Sequences, c.All
+	if err := s.Check(); err != nil {
+		return s, usage("%w", err)
+	}
+	return s, nil
+}
+
+type failedReplayCmd struct{ chosen }
+
+// Run is called by kong.
+func (c *failedReplayCmd) Run(a *app) error {
+	want, err := c.selection()
+	if err != nil {
+		return err
+	}
+	s, err := a.connect(a.soft, c.NATS)
+	if err != nil {
+		return err
+	}
+	defer a.stop(s)
+	r, err := s.ctl.Replay(a.soft, c.ID, want)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stdout, "%d replayed in epoch %d\n", r.Replayed, r.Epoch)
+	a.note("follow them with `fff runs wait %s`", c.ID)
+	return nil
+}
+
+type failedDropCmd struct{ chosen }
+
+// Run is called by kong.
+func (c *failedDropCmd) Run(a *app) error {
+	want, err := c.selection()
+	if err != nil {
+		return err
+	}
+	s, err := a.connect(a.soft, c.NATS)
+	if err != nil {
+		return err
+	}
+	defer a.stop(s)
+	r, err := s.ctl.Drop(a.soft, c.ID, want)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stdout, "%d dropped\n", r.Dropped)
+	return nil
+}

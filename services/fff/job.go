@@ -1,0 +1,129 @@
+package fff
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/fastfeaturefetch/fff/services/fff/progress"
+	"github.com/fastfeaturefetch/fff/shared/recordsfile"
+	"github.com/fastfeaturefetch/fff/shared/runfile"
+)
+
+// job is a run file and its records, both checked.
+type job struct {
+	file     *runfile.File // unexpanded, with the flags' changes
+	columns  runfile.Records
+	records  string // path, "-" for stdin, "" for none
+	skipBad  bool
+	takeOver bool
+	expected progress.Expected
+	hash     string // of the records file; "" for stdin and none
+}
+
+// loadJob reads and checks a run file and its records before anything is started.
+// Where this process is the system, ${ENV} must be set here; elsewhere it is the
+// services that expand it.
+func (a *app) loadJob(flags jobFlags, records string, here bool) (*job, error) {
+	file, err := a.loadRunFile(flags)
+	if err != nil {
+		return nil, err
+	}
+	j := &job{
+		file: file, columns: file.Records, records: records,
+		skipBad: flags.BadRecords == "skip", takeOver: flags.TakeOver,
+	}
+	expanded, err := file.Expand(a.getenv)
+	switch {
+	case err == nil:
+		j.columns = expanded.Records
+	case here:
+		return nil, err
+	}
+	if records == "" || records == "-" {
+		return j, nil
+	}
+	return j, a.checkRecords(j)
+}
+
+func (a *app) loadRunFile(flags jobFlags) (*runfile.File, error) {
+	data, err := os.ReadFile(flags.File)
+	if err != nil {
+		return nil, usage("run file: %w", err)
+	}
+	file, err := runfile.Parse(flags.File, data)
+	if err != nil {
+		return nil, err
+	}
+	return file.Override(runfile.Overrides{Run: flags.Run, OutputDir: flags.Out})
+}
+
+func (j *job) options() recordsfile.Options {
+	return recordsfile.Options{Columns: j.columns, Families: j.file.FamilyIDs()}
+}
+
+// checkRecords reads the whole records file, so that nothing is published of a file
+// that is wrong somewhere.
+func (a *app) checkRecords(j *job) error {
+	report, err := recordsfile.Check(j.records, j.options())
+	if err != nil {
+		return usage("records: %w", err)
+	}
+	if report.BadTotal > 0 && !j.skipBad {
+		return &exitError{exitUsage, badRecords(report)}
+	}
+	if report.BadTotal > 0 {
+		a.note("%s: %d of %d records are bad and will be listed as failures", j.records, report.BadTotal, report.Records)
+	}
+	if report.Records == 0 {
+		return usage("%s: no records in it", j.records)
+	}
+	j.expected = progress.Expected{Records: report.Records, Cells: report.Cells}
+	if j.hash, err = recordsfile.Hash(j.records); err != nil {
+		return usage("records: %w", err)
+	}
+	return nil
+}
+
+// badRecords tells of the first bad records and of how many there are.
+func badRecords(r *recordsfile.Report) error {
+	var b strings.Builder
+	for _, bad := range r.Bad {
+		fmt.Fprintf(&b, "%s\n", bad.Error())
+	}
+	if more := r.BadTotal - int64(len(r.Bad)); more > 0 {
+		fmt.Fprintf(&b, "… and %d more\n", more)
+	}
+	fmt.Fprintf(&b, "%d of %d records are bad; nothing was published. Correct them, or give --bad-records skip to list them as failures", r.BadTotal, r.Records)
+	return errors.New(b.String())
+}
+
+// in points a job at the stand-ins of a sandbox, if the session has one.
+func (j *job) in(s *session) error {
+	if s.featureService == "" || j.file.FeatureService == nil {
+		return nil
+	}
+	file, err := j.file.Override(runfile.Overrides{FeatureServiceURL: s.featureService})
+	if err != nil {
+		return err
+	}
+	j.file = file
+	return nil
+}
+
+// open opens the job's run. It gives false if the run has its input already.
+func (j *job) open(ctx context.Context, s *session) (bool, error) {
+	if _, err := s.ctl.Open(ctx, j.file.Run, j.file.Source(), j.takeOver); err != nil {
+		return false, err
+	}
+	status, err := s.ctl.Status(ctx, j.file.Run)
+	if err != nil || !status.InputSealed {
+		return err == nil, err
+	}
+	if j.hash != "" && status.InputHash != "" && status.InputHash != j.hash {
+		return false, usage("run %s is sealed with other records already; wait for it (`fff runs wait %s`), cancel it, or give --run another id", j.file.Run, j.file.Run)
+	}
+	return false, nil
+}

@@ -1,0 +1,216 @@
+package fff
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/fastfeaturefetch/fff/services/fff/progress"
+	"github.com/fastfeaturefetch/fff/shared/control"
+)
+
+// runCmd runs a job from its records to a finished dataset.
+type runCmd struct {
+	jobFlags
+	progressFlags
+	connection
+	Records string `placeholder:"FILE" help:"Records file: JSONL, CSV or Parquet, or - for JSONL on stdin. Without it the run waits for batches on its subject."`
+	Sandbox bool   `help:"Start stand-ins for DynamoDB and the feature service, and use them."`
+	Store   string `placeholder:"DIR" help:"Directory of the embedded broker's store; <out>/.fff/<run> when left out."`
+}
+
+// Run is called by kong.
+func (c *runCmd) Run(a *app) error {
+	if c.NATS != "" && (c.Sandbox || c.Store != "") {
+		return usage("--sandbox and --store are for the system of this process; leave them out, or leave out --nats")
+	}
+	j, err := a.loadJob(c.jobFlags, c.Records, c.NATS == "")
+	if err != nil {
+		return err
+	}
+	store := ""
+	var s *session
+	if c.NATS != "" {
+		s, err = a.connect(a.soft, c.NATS)
+	} else {
+		store = c.storeDir(j)
+		s, err = a.startHere(systemOptions{Store: store, Sandbox: c.Sandbox, Job: j.file})
+	}
+	if err != nil {
+		return err
+	}
+	frame, err := a.drive(s, j, c.progressFlags, true)
+	err = errors.Join(err, a.stop(s))
+	if store != "" && err == nil && frame.Status.State == control.Completed {
+		err = os.RemoveAll(store)
+	}
+	return a.conclude(frame, err, j.file.Families[0].ID, c.progressFlags)
+}
+
+func (c *runCmd) storeDir(j *job) string {
+	if c.Store != "" {
+		return c.Store
+	}
+	return filepath.Join(j.file.Output.Dir, ".fff", j.file.Run)
+}
+
+// startHere starts the whole system in this process.
+func (a *app) startHere(o systemOptions) (*session, error) {
+	var err error
+	if o.Common, o.Log, err = a.common(); err != nil {
+		return nil, err
+	}
+	return a.start(a.soft, o)
+}
+
+// stop ends a session; the second interrupt does not wait for it.
+func (a *app) stop(s *session) error {
+	ctx, cancel := context.WithTimeout(a.hard, a.pace.stop)
+	defer cancel()
+	return s.stop(ctx)
+}
+
+// drive opens a run, publishes its records and follows it to its end. When owned, an
+// interrupt cancels the run and waits until it is torn down; else it goes on alone.
+func (a *app) drive(s *session, j *job, flags progressFlags, owned bool) (*progress.Frame, error) {
+	if err := j.in(s); err != nil {
+		return nil, err
+	}
+	fresh, err := j.open(a.soft, s)
+	if err != nil {
+		return nil, err
+	}
+	view, done := a.view(flags)
+	defer done()
+	f := &follower{s: s, run: j.file.Run, pace: a.pace, view: view, meter: progress.NewMeter(j.expected)}
+	switch {
+	case !fresh:
+		view.Note("run " + j.file.Run + " has its records already; following it")
+	case j.records == "":
+		view.Note(invitation(s, j))
+		fresh = false
+	}
+	if !fresh {
+		_, err = f.until(a.soft)
+	} else {
+		err = a.publishAndFollow(s, j, f)
+	}
+	if errors.Is(err, errInterrupted) && owned {
+		view.Note("interrupted: keeping what is committed and tearing down; interrupt again to hasten")
+		err = errors.Join(err, a.cancelRun(s, f))
+	}
+	return f.last, err
+}
+
+// invitation says how to give records to a run that has no file.
+func invitation(s *session, j *job) string {
+	return fmt.Sprintf("no --records: waiting for batches on fff.ingest.%s at %s; close with `nats req %s.%s '{\"records\":N}'`",
+		j.file.Run, s.url, control.SubjectClose, j.file.Run)
+}
+
+// publishAndFollow publishes while it follows: a run that fails stops the publishing,
+// and publishing that fails ends the following.
+func (a *app) publishAndFollow(s *session, j *job, f *follower) error {
+	following, endFollowing := context.WithCancelCause(a.soft)
+	publishing, endPublishing := context.WithCancelCause(a.soft)
+	defer endFollowing(nil)
+	published := make(chan error, 1)
+	go func() {
+		err := a.publish(publishing, s, j, f.view.Note)
+		if err != nil {
+			endFollowing(err)
+		}
+		published <- err
+	}()
+	_, err := f.until(following)
+	endPublishing(errEnded)
+	perr := <-published
+	if err == nil && (perr == nil || errors.Is(perr, errEnded)) {
+		return nil
+	}
+	if perr != nil && !errors.Is(perr, errEnded) {
+		return perr
+	}
+	return err
+}
+
+// errEnded is the cause of publishing that ends because its run has.
+var errEnded = errors.New("the run has ended")
+
+// cancelRun cancels the run and waits until it is torn down, the second interrupt or
+// the end of patience.
+func (a *app) cancelRun(s *session, f *follower) error {
+	ctx, cancel := context.WithTimeoutCause(a.hard, a.pace.cancel,
+		fmt.Errorf("run %s was not torn down within %s; see `fff runs show %s`", f.run, a.pace.cancel, f.run))
+	defer cancel()
+	if err := s.ctl.Cancel(ctx, f.run); err != nil {
+		return fmt.Errorf("cancel run %s: %w", f.run, err)
+	}
+	_, err := f.until(ctx)
+	return err
+}
+
+// conclude prints the summary of a run and gives the error that its end means.
+func (a *app) conclude(f *progress.Frame, err error, family string, flags progressFlags) error {
+	if f != nil && f.Status.Ended() && !flags.Quiet {
+		if serr := a.summary(f, family, flags); serr != nil {
+			err = errors.Join(err, serr)
+		}
+	}
+	if err != nil || f == nil {
+		return err
+	}
+	if f.Status.State == control.Failed && flags.Quiet {
+		return fmt.Errorf("run %s failed: %s", f.Status.Run, f.Status.Reason)
+	}
+	return exit(codeOf(f.Status))
+}
+
+func (a *app) summary(f *progress.Frame, family string, flags progressFlags) error {
+	if progress.Mode(flags.Progress) == progress.JSON {
+		return progress.WriteJSONSummary(a.stdout, f)
+	}
+	return progress.WriteSummary(a.stdout, f, family)
+}
+
+// submitCmd gives a job to a system that runs already.
+type submitCmd struct {
+	jobFlags
+	progressFlags
+	connection
+	Records string `required:"" placeholder:"FILE" help:"Records file: JSONL, CSV or Parquet, or - for JSONL on stdin."`
+	Wait    bool   `help:"Follow the run to its end and give its exit code."`
+}
+
+// Run is called by kong.
+func (c *submitCmd) Run(a *app) error {
+	j, err := a.loadJob(c.jobFlags, c.Records, false)
+	if err != nil {
+		return err
+	}
+	s, err := a.connect(a.soft, c.NATS)
+	if err != nil {
+		return err
+	}
+	defer a.stop(s)
+	if c.Wait {
+		frame, err := a.drive(s, j, c.progressFlags, false)
+		return a.conclude(frame, err, j.file.Families[0].ID, c.progressFlags)
+	}
+	fresh, err := j.open(a.soft, s)
+	if err != nil {
+		return err
+	}
+	if !fresh {
+		a.note("run %s has its records already", j.file.Run)
+		return nil
+	}
+	if err := a.publish(a.soft, s, j, func(text string) { a.note("%s", text) }); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stdout, "%s\n", j.file.Run)
+	a.note("submitted; follow it with `fff runs wait %s`", j.file.Run)
+	return nil
+}

@@ -1,0 +1,142 @@
+package fff
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/fastfeaturefetch/fff/services/fff/progress"
+	"github.com/fastfeaturefetch/fff/shared/control"
+)
+
+type runsCmd struct {
+	List     runsListCmd     `cmd:"" help:"List the runs, and batches for runs that nobody opened."`
+	Show     runsShowCmd     `cmd:"" help:"Show how a run stands."`
+	Wait     runsWaitCmd     `cmd:"" help:"Follow a run to its end and give its exit code."`
+	Cancel   runsCancelCmd   `cmd:"" help:"End a run; what is committed stays."`
+	Teardown runsTeardownCmd `cmd:"" help:"Take down what an ended run has left in the broker."`
+}
+
+// oneRun are the flags of commands about one run.
+type oneRun struct {
+	connection
+	ID string `arg:"" name:"run" help:"Id of the run."`
+}
+
+type runsListCmd struct {
+	connection
+	listing
+}
+
+// Run is called by kong.
+func (c *runsListCmd) Run(a *app) error {
+	s, err := a.connect(a.soft, c.NATS)
+	if err != nil {
+		return err
+	}
+	defer a.stop(s)
+	all, err := s.ctl.List(a.soft)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(all, func(x, y control.Status) int {
+		return cmp.Or(y.StartedAt.Compare(x.StartedAt), cmp.Compare(x.Run, y.Run))
+	})
+	if c.Output == "json" {
+		return writeJSON(a.stdout, all)
+	}
+	var rows [][]string
+	for i := range all {
+		rows = append(rows, runRow(&all[i]))
+	}
+	return writeTable(a.stdout, columns{"run", "state", ">epoch", ">records", ">requested", ">committed", ">failed", "started", "dataset"}, rows)
+}
+
+func runRow(s *control.Status) []string {
+	state := s.State
+	if s.Teardown == control.TeardownPending {
+		state += ", teardown pending"
+	}
+	return []string{s.Run, state, fmt.Sprint(s.Epoch), humanize.Comma(s.RecordsSeen), humanize.Comma(s.Requested),
+		humanize.Comma(s.Committed), humanize.Comma(s.Failed), timeText(s.StartedAt), s.Dataset}
+}
+
+func timeText(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format("2006-01-02 15:04:05Z")
+}
+
+type runsShowCmd struct {
+	oneRun
+	listing
+}
+
+// Run is called by kong.
+func (c *runsShowCmd) Run(a *app) error {
+	s, err := a.connect(a.soft, c.NATS)
+	if err != nil {
+		return err
+	}
+	defer a.stop(s)
+	status, err := s.ctl.Status(a.soft, c.ID)
+	if err != nil {
+		return err
+	}
+	if c.Output == "json" {
+		return writeIndented(a.stdout, status)
+	}
+	return progress.WriteStatus(a.stdout, status)
+}
+
+type runsWaitCmd struct {
+	oneRun
+	progressFlags
+}
+
+// Run is called by kong.
+func (c *runsWaitCmd) Run(a *app) error {
+	s, err := a.connect(a.soft, c.NATS)
+	if err != nil {
+		return err
+	}
+	defer a.stop(s)
+	view, done := a.view(c.progressFlags)
+	f := &follower{s: s, run: c.ID, pace: a.pace, view: view, meter: progress.NewMeter(progress.Expected{})}
+	frame, err := f.until(a.soft)
+	done()
+	return a.conclude(frame, err, "", c.progressFlags)
+}
+
+type runsCancelCmd struct{ oneRun }
+
+// Run is called by kong.
+func (c *runsCancelCmd) Run(a *app) error {
+	return a.steer(c.oneRun, "cancelled", (*control.Client).Cancel)
+}
+
+type runsTeardownCmd struct{ oneRun }
+
+// Run is called by kong.
+func (c *runsTeardownCmd) Run(a *app) error {
+	return a.steer(c.oneRun, "torn down", (*control.Client).Teardown)
+}
+
+// steer asks the orchestrator to do something with a run.
+func (a *app) steer(c oneRun, done string, do func(*control.Client, context.Context, string) error) error {
+	s, err := a.connect(a.soft, c.NATS)
+	if err != nil {
+		return err
+	}
+	defer a.stop(s)
+	if err := do(s.ctl, a.soft, c.ID); err != nil {
+		return err
+	}
+	a.note("run %s is %s", c.ID, done)
+	return nil
+}
