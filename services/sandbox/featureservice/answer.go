@@ -112,11 +112,6 @@ func (s *Server) addFamily(a *answer, q *Request, id string) {
 	if slices.Contains(f.Missing, id) {
 		return
 	}
-	family, ok := s.family(id)
-	if !ok {
-		a.errors[id] = FamilyError{Code: "unknown_family", Message: fmt.Sprintf("there is no family %q", id)}
-		return
-	}
 	if !a.first {
 		a.dst = append(a.dst, ',')
 	}
@@ -128,6 +123,7 @@ func (s *Server) addFamily(a *answer, q *Request, id string) {
 	case slices.Contains(f.Empty, id):
 		a.dst = append(a.dst, "{}"...)
 	default:
+		family := s.family(id)
 		a.dst = append(family.Append(append(a.dst, '{'), family.Row([]byte(q.UserID), q.EpochMS), values.ASCIIJSON), '}')
 	}
 	if slices.Contains(f.NaN, id) {

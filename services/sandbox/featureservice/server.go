@@ -26,6 +26,7 @@ import (
 
 const (
 	maxRequestBytes = 1 << 20
+	maxFamilies     = 10_000 // that are kept prepared
 	defaultThreads  = 64
 )
 
@@ -51,7 +52,6 @@ type Config struct {
 	RetryAfter        time.Duration // told with 429 and 503, in whole seconds; 0 = not told
 	Latency           func(family string) Range
 	FeaturesPerFamily int
-	Families          []runfile.Family // those that are served; none = whatever is asked for
 	// Before is asked what goes wrong with a request that got a thread; nil = nothing.
 	// It is called from many goroutines.
 	Before func(*Request) Fault
@@ -83,11 +83,17 @@ func New(cfg Config) *Server {
 	if cfg.Threads <= 0 {
 		cfg.Threads = defaultThreads
 	}
-	s := &Server{cfg: cfg, threads: make(chan struct{}, cfg.Threads), families: map[string]*values.Family{}}
-	for _, f := range cfg.Families {
-		s.families[f.ID] = values.NewFamily(f, cfg.FeaturesPerFamily)
+	return &Server{cfg: cfg, threads: make(chan struct{}, cfg.Threads), families: map[string]*values.Family{}}
+}
+
+// Declare makes families have the features that a run file declares. Families that
+// were not declared are served too.
+func (s *Server) Declare(families []runfile.Family) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range families {
+		s.families[f.ID] = values.NewFamily(f, s.cfg.FeaturesPerFamily)
 	}
-	return s
 }
 
 // ServeHTTP answers one request.
@@ -244,17 +250,19 @@ func decode(body []byte) (*Request, error) {
 	return &q, nil
 }
 
-// family finds a family that is served.
-func (s *Server) family(id string) (*values.Family, bool) {
+// family finds a family, or makes one.
+func (s *Server) family(id string) *values.Family {
 	s.mu.RLock()
 	f, ok := s.families[id]
 	s.mu.RUnlock()
-	if ok || len(s.cfg.Families) > 0 {
-		return f, ok
+	if ok {
+		return f
 	}
 	f = values.NewFamily(runfile.Family{ID: id}, s.cfg.FeaturesPerFamily)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.families[id] = f
-	return f, true
+	if len(s.families) < maxFamilies {
+		s.families[id] = f
+	}
+	return f
 }
