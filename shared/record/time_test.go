@@ -81,21 +81,22 @@ func TestParseLocalTime(t *testing.T) {
 	}
 }
 
-// FuzzParseTime compares with the standard library, which reads nearly the same.
+// FuzzParseTime compares with the standard library, which accepts a little more.
 func FuzzParseTime(f *testing.F) {
 	f.Add("2025-01-31T12:00:00.123+03:00")
-	f.Add("9999-12-31T23:59:59Z")
+	f.Add("9999-12-31 23:59:59z")
 	f.Fuzz(func(t *testing.T, text string) {
 		ms, err := ParseTime(text, nil)
-		std, stdErr := time.Parse(time.RFC3339Nano, text)
-		if err == nil && stdErr == nil && std.UnixMilli() != ms {
-			t.Errorf("%q: %d, the standard library says %d", text, ms, std.UnixMilli())
+		if err != nil {
+			return
 		}
-		if err == nil && (ms < MinEpochMS || ms > MaxEpochMS) {
+		if ms < MinEpochMS || ms > MaxEpochMS {
 			t.Errorf("%q: %d is out of range", text, ms)
 		}
-		if stdErr == nil && err != nil && strings.Contains(err.Error(), "is no time;") && std.Year() > 0 && !strings.Contains(text, ",") && !strings.Contains(text, "+24") && !strings.Contains(text, "-24") && !strings.Contains(text, ":60") {
-			t.Errorf("%q is refused: %v", text, err)
+		upper := strings.ToUpper(strings.Replace(text, " ", "T", 1))
+		want, err := time.Parse(time.RFC3339Nano, upper)
+		if err != nil || want.UnixMilli() != ms {
+			t.Errorf("%q: %d, the standard library says %d, %v", text, ms, want.UnixMilli(), err)
 		}
 	})
 }
