@@ -45,6 +45,7 @@ const (
 	drainBytes    = 64 << 10 // read of an answer that is not wanted, to keep its connection
 	excerptBytes  = 200      // of a refusal's body
 	readerBytes   = 16 << 10 // a usual answer takes one or two reads
+	headerBytes   = 64 << 10 // of an answer's header
 	keepAlive     = 30 * time.Second
 	contentTypeJS = "application/json"
 )
@@ -79,15 +80,16 @@ func NewClient() *Client {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	transport := &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         (&net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}).DialContext,
-		TLSHandshakeTimeout: dialTimeout,
-		Protocols:           protocols,
-		DisableCompression:  true, // inside a data centre inflating costs more than reading
-		MaxIdleConns:        maxIdleConns,
-		MaxIdleConnsPerHost: maxIdleConns, // the default of 2 would close and open connections all the time
-		IdleConnTimeout:     idleTimeout,
-		ReadBufferSize:      readerBytes,
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}).DialContext,
+		TLSHandshakeTimeout:    dialTimeout,
+		Protocols:              protocols,
+		DisableCompression:     true, // inside a data centre inflating costs more than reading
+		MaxIdleConns:           maxIdleConns,
+		MaxIdleConnsPerHost:    maxIdleConns, // the default of 2 would close and open connections all the time
+		IdleConnTimeout:        idleTimeout,
+		ReadBufferSize:         readerBytes,
+		MaxResponseHeaderBytes: headerBytes,
 	}
 	return &Client{
 		http: &http.Client{

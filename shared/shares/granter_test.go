@@ -1,6 +1,7 @@
 package shares
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -100,6 +101,25 @@ func TestGranter(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Instances of different versions talk to each other.
+func TestWireForm(t *testing.T) {
+	for _, tt := range []struct {
+		value any
+		want  string
+	}{
+		{
+			Request{Key: fast, Instance: "a", Seq: 7, Max: 100, Limit: 50, InUse: 60, Leaving: true},
+			`{"url":"http://features.test","lane":"fast","instance":"a","seq":7,"max_in_flight":100,"limit":50,"in_use":60,"leaving":true}`,
+		},
+		{Grant{Limit: 50, LeaseMS: 15000, Short: true}, `{"limit":50,"lease_ms":15000,"short":true}`},
+		{Grant{Limit: 50, LeaseMS: 15000}, `{"limit":50,"lease_ms":15000}`},
+	} {
+		if got, err := json.Marshal(tt.value); err != nil || string(got) != tt.want {
+			t.Errorf("%s, want %s (%v)", got, tt.want, err)
+		}
 	}
 }
 

@@ -8,12 +8,14 @@ import (
 )
 
 // A lease is renewed after a third of it; an attempt that gets no answer is given up
-// after a sixth; when a share is on its way from one instance to another, and after an
-// error, the leader is asked again after a fifteenth.
+// after a sixth; when a share is on its way from one instance to another the leader is
+// asked again after a fifteenth. So it is after errors, but sooner after the first ones:
+// a leader may just be starting.
 const (
-	renewals = 3
-	timeouts = 6
-	soon     = 15
+	renewals   = 3
+	timeouts   = 6
+	soon       = 15
+	firstRetry = 20 * time.Millisecond
 )
 
 // share is what a process holds of one key.
@@ -32,6 +34,7 @@ type share struct {
 	expires time.Time
 	expiry  *time.Timer
 	err     error
+	errs    int // in a row
 }
 
 // want is what one run wants of the share.
@@ -115,10 +118,11 @@ func (s *share) renew(ctx context.Context) (wait time.Duration, wanted bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
-		s.err = fmt.Errorf("renew the share of %s requests to %s: %w", s.key.Lane, s.key.URL, err)
-		return lease / soon, true
+		s.err = fmt.Errorf("ask the leader for a share of the %s lane: %w", s.key.Lane, err)
+		s.errs++
+		return min(lease/soon, firstRetry<<min(s.errs-1, 16)), true
 	}
-	s.err = nil
+	s.err, s.errs = nil, 0
 	s.lease = max(grant.Lease(), time.Millisecond)
 	s.obey(grant.Limit, sent.Add(grant.Lease()))
 	switch {
