@@ -1,7 +1,11 @@
 package broker
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -23,4 +27,56 @@ func NewClient(nc *nats.Conn) (*Client, error) {
 		return nil, fmt.Errorf("JetStream: %w", err)
 	}
 	return &Client{NC: nc, JS: js}, nil
+}
+
+// PublishStaged puts a part on the queue of the orchestrator's leader, with back-off until
+// the broker acknowledges it or ctx ends.
+func (c *Client) PublishStaged(ctx context.Context, run string, data []byte) error {
+	msg := &nats.Msg{Subject: "fff.parts." + run, Data: data}
+	return c.PublishUntil(ctx, msg, func(string) {})
+}
+
+// PublishUntil publishes until the broker acknowledges or ctx ends. A full stream is
+// back-pressure: waiting is told so, and "" when it is over.
+func (c *Client) PublishUntil(ctx context.Context, msg *nats.Msg, waiting func(string)) error {
+	waited := false
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+		try, cancel := context.WithTimeout(ctx, 10*time.Second)
+		_, err := c.JS.PublishMsg(try, msg, jetstream.WithRetryAttempts(0))
+		cancel()
+		if err == nil {
+			if waited {
+				waiting("")
+			}
+			return nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if errors.Is(err, nats.ErrMaxPayload) {
+			return fmt.Errorf("publish to %s: a message of %d bytes is above the broker's max_payload; set it to 2MB as the supplied configurations do: %w", msg.Subject, len(msg.Data), err)
+		}
+		waited = true
+		waiting(fmt.Sprintf("room on %s: %v", msg.Subject, err))
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(wait/2 + rand.N(wait)): // jitter
+		}
+	}
+}
+
+const flushSubject = "fff.flush."
+
+// AskFlush tells the writers that nothing more of a run is on its way, so that they need
+// not wait for their parts to fill. It is a hint: without it parts are staged by age.
+func (c *Client) AskFlush(run string) { _ = c.NC.Publish(flushSubject+run, nil) }
+
+// OnFlush calls fn with the run of each hint.
+func (c *Client) OnFlush(fn func(run string)) (stop func(), err error) {
+	sub, err := c.NC.Subscribe(flushSubject+"*", func(m *nats.Msg) { fn(strings.TrimPrefix(m.Subject, flushSubject)) })
+	if err != nil {
+		return nil, fmt.Errorf("subscribe to %s*: %w", flushSubject, err)
+	}
+	return func() { _ = sub.Unsubscribe() }, nil
 }

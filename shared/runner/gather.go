@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strconv"
 	"sync"
 	"time"
@@ -175,35 +174,7 @@ func (g *gatherer) send(b *batch) error {
 		// depends on it.
 		jetstream.MsgIDHeader: {nuid.Next()},
 	}}
-	return publishUntil(g.ctx, g.c, msg, func(why string) { g.stats.waiting(g.run.ID, why) })
-}
-
-// publishUntil publishes until the broker acknowledges or ctx ends. A full stream is
-// back-pressure: waiting says so, and the publish is made again with back-off.
-func publishUntil(ctx context.Context, c *broker.Client, msg *nats.Msg, waiting func(string)) error {
-	waited := false
-	for wait := 20 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		try, cancel := context.WithTimeout(ctx, 10*time.Second)
-		_, err := c.JS.PublishMsg(try, msg, jetstream.WithRetryAttempts(0))
-		cancel()
-		if err == nil {
-			if waited {
-				waiting("")
-			}
-			return nil
-		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if errors.Is(err, nats.ErrMaxPayload) {
-			return fmt.Errorf("publish to %s: a message of %d bytes is above the broker's max_payload; set it to 2MB as the supplied configurations do: %w", msg.Subject, len(msg.Data), err)
-		}
-		waited = true
-		waiting(fmt.Sprintf("room on %s: %v", msg.Subject, err))
-		if err := sleep(ctx, wait/2+time.Duration(rand.Int64N(int64(wait)))); err != nil {
-			return err
-		}
-	}
+	return g.c.PublishUntil(g.ctx, msg, func(why string) { g.stats.waiting(g.run.ID, why) })
 }
 
 // tracker counts the batches that carry outputs of one message.

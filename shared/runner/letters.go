@@ -41,7 +41,7 @@ func (r *Runner[U]) deadLetter(ctx context.Context, m *stage.Message, h *held, l
 	if l.ContentType != "" {
 		msg.Header.Set("Content-Type", l.ContentType)
 	}
-	err := publishUntil(ctx, r.c, msg, func(why string) { r.stats.waiting(m.Run.ID, why) })
+	err := r.c.PublishUntil(ctx, msg, func(why string) { r.stats.waiting(m.Run.ID, why) })
 	if err != nil {
 		return err
 	}

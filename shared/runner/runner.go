@@ -75,6 +75,8 @@ type Runner[U any] struct {
 	lease *leaseKeeper
 	stats *Stats
 
+	refresh chan struct{} // the runs are to be looked at now
+
 	mu    sync.Mutex
 	feeds map[string]*feed
 	state string
@@ -86,11 +88,20 @@ func New[U any](cfg Config, st stage.Stage[U], c *broker.Client, m *Metrics, log
 	cfg.setDefaults()
 	r := &Runner[U]{
 		cfg: cfg, st: st, c: c, bucket: runs.Open(c.NC, c.JS), metrics: m,
-		log:   log.With().Str("service", cfg.Service).Str("instance", cfg.Instance).Logger(),
-		feeds: map[string]*feed{},
-		lease: newLeaseKeeper(), stats: newStats(), state: "starting",
+		log:     log.With().Str("service", cfg.Service).Str("instance", cfg.Instance).Logger(),
+		refresh: make(chan struct{}, 1),
+		feeds:   map[string]*feed{},
+		lease:   newLeaseKeeper(), stats: newStats(), state: "starting",
 	}
 	return r
+}
+
+// Refresh has the runs looked at now, because what Mine says has changed.
+func (r *Runner[U]) Refresh() {
+	select {
+	case r.refresh <- struct{}{}:
+	default:
+	}
 }
 
 // Beat tells what the instance is doing.
@@ -129,7 +140,7 @@ func (r *Runner[U]) Run(ctx context.Context) error {
 	defer stopBackground()
 	go r.lease.run(background)
 
-	err := r.bucket.Follow(ctx, 2*time.Second, func(all []*runs.Record, err error) {
+	look := func(all []*runs.Record, err error) {
 		if err != nil {
 			r.log.Warn().Err(err).Msg("the runs cannot be read; going on with those known")
 			return
@@ -138,7 +149,8 @@ func (r *Runner[U]) Run(ctx context.Context) error {
 		if r.State() == "starting" {
 			r.setState("ready")
 		}
-	})
+	}
+	err := r.bucket.Follow(ctx, 2*time.Second, r.refresh, look)
 	r.setState("draining")
 	r.mu.Lock()
 	for _, f := range r.feeds {

@@ -202,9 +202,10 @@ func (b *Bucket) Delete(ctx context.Context, run string) error {
 	return err
 }
 
-// Follow calls fn with all records, at once, after each hint, and every interval, until
-// ctx ends. A read that fails is reported with nil records: what is known stays true.
-func (b *Bucket) Follow(ctx context.Context, interval time.Duration, fn func([]*Record, error)) error {
+// Follow calls fn with all records, at once, after each hint, each value on now (which may
+// be nil) and every interval, until ctx ends. A read that fails is reported with nil
+// records: what is known stays true.
+func (b *Bucket) Follow(ctx context.Context, interval time.Duration, now <-chan struct{}, fn func([]*Record, error)) error {
 	changed := make(chan *nats.Msg, 64)
 	sub, err := b.nc.ChanSubscribe(hint, changed)
 	if err != nil {
@@ -225,6 +226,7 @@ func (b *Bucket) Follow(ctx context.Context, interval time.Duration, fn func([]*
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		case <-now:
 		case <-changed:
 			drain(changed)
 		}

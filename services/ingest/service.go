@@ -1,0 +1,167 @@
+package ingest
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fastfeaturefetch/fff/shared/broker"
+	"github.com/fastfeaturefetch/fff/shared/broker/fleet"
+	"github.com/fastfeaturefetch/fff/shared/broker/runs"
+	"github.com/fastfeaturefetch/fff/shared/runner"
+	"github.com/fastfeaturefetch/fff/shared/stage"
+	"github.com/fastfeaturefetch/fff/streams"
+)
+
+// Config is what the environment says of ingest.
+type Config struct {
+	Quota int `envconfig:"FFF_INGEST_QUOTA" default:"200" unit:"messages" desc:"Messages that a run may have in each queue downstream before its next block is released."`
+}
+
+// Validate checks the quota.
+func (c *Config) Validate() error { return nil }
+
+// Deps is what the service is given.
+type Deps struct {
+	Client   *broker.Client
+	Instance string
+	Metrics  *runner.Metrics
+	Log      zerolog.Logger
+	Grace    time.Duration
+}
+
+// Service is ingest. Of several instances each works on runs of its own: a run's input is
+// decided on in order, so one instance has it, by a lease.
+type Service struct {
+	cfg    Config
+	d      Deps
+	stage  *Stage
+	runner *runner.Runner[*Unit]
+	bucket *runs.Bucket
+
+	mu     sync.Mutex
+	leases map[string]*held
+}
+
+// held is the lease on a run's ingest, held or waited for.
+type held struct {
+	lease *fleet.Lease
+	stop  context.CancelFunc
+	done  chan struct{}
+}
+
+// New makes the service. It starts nothing.
+func New(cfg Config, d Deps) *Service {
+	s := &Service{cfg: cfg, d: d, bucket: runs.Open(d.Client.NC, d.Client.JS), leases: map[string]*held{}}
+	s.stage = NewStage(&brokerDesk{c: d.Client, bucket: s.bucket})
+	s.runner = runner.New(runner.Config{
+		Stage: stage.Ingest, Service: "ingest", Instance: d.Instance,
+		Workers: 1, MaxHeld: 64, Grace: d.Grace, Linger: 20 * time.Millisecond,
+		Gate: s.gate, Mine: s.mine,
+	}, s.stage, d.Client, d.Metrics, d.Log)
+	return s
+}
+
+// Beat tells what the instance is doing.
+func (s *Service) Beat() fleet.Beat { return s.runner.Beat() }
+
+// Run works until ctx ends, then finishes what is in hand.
+func (s *Service) Run(ctx context.Context) error {
+	var g errgroup.Group
+	g.Go(func() error { return fleet.Announce(ctx, s.d.Client, "fff-ingest", s.Beat) })
+	g.Go(func() error {
+		defer s.leave()
+		return s.runner.Run(ctx)
+	})
+	g.Go(func() error {
+		return s.bucket.Follow(ctx, 2*time.Second, nil, func(all []*runs.Record, err error) {
+			if err == nil {
+				s.adopt(context.WithoutCancel(ctx), all)
+			}
+		})
+	})
+	return g.Wait()
+}
+
+// adopt seeks the lease on every run that works, and leaves those that do not.
+func (s *Service) adopt(ctx context.Context, all []*runs.Record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	working := map[string]bool{}
+	for _, rec := range all {
+		if !rec.State.Working() {
+			continue
+		}
+		working[rec.Run] = true
+		if s.leases[rec.Run] == nil {
+			s.leases[rec.Run] = s.seek(ctx, rec.Run)
+		}
+	}
+	for run, h := range s.leases {
+		if !working[run] {
+			h.stop()
+			delete(s.leases, run)
+			s.stage.Forget(run)
+		}
+	}
+}
+
+func (s *Service) seek(ctx context.Context, run string) *held {
+	h := &held{lease: fleet.NewLease(s.d.Client, "ingest."+run, s.d.Instance), done: make(chan struct{})}
+	ctx, h.stop = context.WithCancel(ctx)
+	go func() {
+		defer close(h.done)
+		h.lease.Keep(ctx, func(ctx context.Context) {
+			s.runner.Refresh()
+			<-ctx.Done()
+		})
+	}()
+	return h
+}
+
+// leave gives all leases back, so that another instance goes on at once.
+func (s *Service) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for run, h := range s.leases {
+		h.stop()
+		<-h.done
+		delete(s.leases, run)
+	}
+}
+
+func (s *Service) mine(run string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.leases[run]
+	return h != nil && h.lease.Held()
+}
+
+// gate waits until the run has less than its quota in every queue downstream, so that a
+// large run does not fill them before a small one comes.
+func (s *Service) gate(ctx context.Context, run *stage.Run) error {
+	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 250*time.Millisecond) {
+		room, err := s.room(ctx, run.ID)
+		if err == nil && room {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(wait):
+		}
+	}
+}
+
+func (s *Service) room(ctx context.Context, run string) (bool, error) {
+	for _, st := range []stage.Name{stage.Dynamo, stage.FSFast, stage.FSSlow, stage.Writer} {
+		n, err := streams.Count(ctx, s.d.Client.JS, streams.Of(st), streams.Subject(st, run))
+		if err != nil || n >= uint64(s.cfg.Quota) {
+			return false, err
+		}
+	}
+	return true, nil
+}

@@ -1,0 +1,128 @@
+// Package ingest turns record batches into requests: it checks records, leaves out what is
+// asked for already or done already, and sends each family on its way.
+package ingest
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+
+	"github.com/fastfeaturefetch/fff/shared/failure"
+	"github.com/fastfeaturefetch/fff/shared/intake"
+	"github.com/fastfeaturefetch/fff/shared/record"
+	"github.com/fastfeaturefetch/fff/shared/route"
+	"github.com/fastfeaturefetch/fff/shared/stage"
+	"github.com/fastfeaturefetch/fff/shared/work"
+)
+
+// Desk is what the stage asks the orchestrator and the broker.
+type Desk interface {
+	// SealedAt tells whether the input is sealed, and the last sequence that belongs to it.
+	SealedAt(ctx context.Context, run *stage.Run) (last uint64, sealed bool, err error)
+	// Undone leaves out of requests the cells that are committed, or have failed.
+	Undone(ctx context.Context, run *stage.Run, requests []work.Request) ([]work.Request, error)
+	// History gives the batches of the run's input that come before a sequence and were
+	// acked already, in order: what an earlier holder of the run's ingest has decided.
+	History(ctx context.Context, run *stage.Run, before uint64, take func(*stage.Message)) error
+}
+
+// Stage implements stage.Stage for record batches. A run's batches are worked on one at a
+// time and by one instance: which of two batches asked first for a cell follows from their
+// order.
+type Stage struct {
+	desk Desk
+
+	mu      sync.Mutex
+	ledgers map[string]*runLedger
+}
+
+type runLedger struct {
+	run    *stage.Run
+	mu     sync.Mutex
+	ledger *intake.Ledger // nil until the history is read
+}
+
+// NewStage makes the stage.
+func NewStage(d Desk) *Stage { return &Stage{desk: d, ledgers: map[string]*runLedger{}} }
+
+// Unit is a batch, or a record of it that is bad.
+type Unit struct {
+	bad *record.Bad
+}
+
+// Units implements stage.Stage.
+func (s *Stage) Units(*stage.Message) ([]*Unit, error) { return []*Unit{{}}, nil }
+
+// Letter implements stage.Stage. A bad record becomes a batch of one, ready to be corrected
+// and sent again.
+func (s *Stage) Letter(m *stage.Message, u *Unit) stage.Letter {
+	if u.bad == nil {
+		return stage.Letter{Kind: stage.KindBatch, Data: m.Data, ContentType: m.ContentType, Count: 1}
+	}
+	if m.ContentType == record.NDJSON || !json.Valid(u.bad.Raw) {
+		return stage.Letter{Kind: stage.KindRecord, Data: u.bad.Raw, ContentType: record.NDJSON, Count: 1}
+	}
+	data := append([]byte(`{"records":[`), u.bad.Raw...)
+	return stage.Letter{Kind: stage.KindRecord, Data: append(data, "]}"...), ContentType: "application/json", Count: 1}
+}
+
+// Do implements stage.Stage.
+func (s *Stage) Do(ctx context.Context, m *stage.Message, u *Unit, out stage.Outputs) []stage.Verdict[*Unit] {
+	last, sealed, err := s.desk.SealedAt(ctx, m.Run)
+	if err != nil {
+		return []stage.Verdict[*Unit]{{Rest: u, Err: err}}
+	}
+	if sealed && m.Sequence > last {
+		return []stage.Verdict[*Unit]{{Rest: u, Err: failure.Permanent(failure.AfterSeal, "the batch arrived after the run's input was closed; run again with it, or close later")}}
+	}
+	b, err := s.take(ctx, m)
+	if err == nil {
+		err = b.Err
+	}
+	if err != nil {
+		return []stage.Verdict[*Unit]{{Rest: u, Err: err}}
+	}
+	requests, err := s.desk.Undone(ctx, m.Run, b.Requests)
+	if err != nil {
+		return []stage.Verdict[*Unit]{{Rest: u, Err: err}}
+	}
+	for i := range requests {
+		if err := route.Send(ctx, m.Run.File, &requests[i], out); err != nil {
+			return []stage.Verdict[*Unit]{{Rest: u, Err: err}}
+		}
+	}
+	var verdicts []stage.Verdict[*Unit]
+	for i := range b.Bad {
+		bad := &b.Bad[i]
+		verdicts = append(verdicts, stage.Verdict[*Unit]{Rest: &Unit{bad: bad}, Err: failure.Permanent(failure.BadRecord, "%s", intake.Place(bad))})
+	}
+	return verdicts
+}
+
+// take has the run's ledger decide on a batch.
+func (s *Stage) take(ctx context.Context, m *stage.Message) (intake.Batch, error) {
+	s.mu.Lock()
+	l := s.ledgers[m.Run.ID]
+	if l == nil || l.run != m.Run { // of an earlier epoch, or of an earlier time that we had the run
+		l = &runLedger{run: m.Run}
+		s.ledgers[m.Run.ID] = l
+	}
+	s.mu.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ledger == nil {
+		ledger := intake.NewLedger(m.Run.File)
+		if err := s.desk.History(ctx, m.Run, m.Sequence, func(old *stage.Message) { ledger.Take(old) }); err != nil {
+			return intake.Batch{}, err
+		}
+		l.ledger = ledger
+	}
+	return l.ledger.Take(m), nil
+}
+
+// Forget drops what is kept of a run that has ended.
+func (s *Stage) Forget(run string) {
+	s.mu.Lock()
+	delete(s.ledgers, run)
+	s.mu.Unlock()
+}

@@ -1,0 +1,169 @@
+package writer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"runtime"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fastfeaturefetch/fff/shared/commitlog"
+	"github.com/fastfeaturefetch/fff/shared/dataset"
+	"github.com/fastfeaturefetch/fff/shared/stage"
+)
+
+// write stages a part and sees it committed. It goes on until the commit log has decided
+// on every cell, or nobody waits for them.
+func (s *Stage) write(a *assembly) error {
+	if err := s.flushes.Acquire(a.ctx, 1); err != nil {
+		return err
+	}
+	defer s.flushes.Release(1)
+	place, err := s.place(a.ctx, a.run)
+	if err != nil {
+		return err
+	}
+	families := slices.Sorted(maps.Keys(a.picks))
+	for chunk := range slices.Chunk(families, commitlog.MaxStagedFiles) {
+		picks := make(map[string][]pick, len(chunk))
+		for _, f := range chunk {
+			picks[f] = a.picks[f]
+		}
+		if err := s.writePart(a, place, picks); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writePart stages and commits the picks; what turns out to be committed already is left
+// out of the next try.
+func (s *Stage) writePart(a *assembly, place *Place, picks map[string][]pick) error {
+	for len(picks) > 0 {
+		part, err := s.stageUntil(a, place, picks)
+		if err != nil {
+			return err
+		}
+		outcome, entry, err := s.committer.Commit(a.ctx, a.run, &commitlog.Staged{Epoch: part.Epoch, Part: part.Name, Files: commitlog.FilesOf(part)})
+		if err != nil {
+			return err
+		}
+		switch outcome {
+		case commitlog.Committed:
+			s.reveal(a, place, part)
+			return nil
+		case commitlog.Rejected:
+			if picks, err = a.without(part, entry); err != nil {
+				return err
+			}
+		default:
+			return fmt.Errorf("part %s was voided: %s", part.Name, entry.Reason)
+		}
+	}
+	return nil
+}
+
+// stageUntil stages a part, again and again while the disk refuses.
+func (s *Stage) stageUntil(a *assembly, place *Place, picks map[string][]pick) (*dataset.Part, error) {
+	for wait := 200 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
+		part, err := s.stage(a, place, picks, s.partName())
+		if err == nil {
+			return part, nil
+		}
+		if errors.Is(err, dataset.ErrFenced) || a.ctx.Err() != nil {
+			return nil, err
+		}
+		s.log.Error().Err(err).Str("run", a.run.ID).Msg("a part cannot be staged; trying again")
+		select {
+		case <-a.ctx.Done():
+			return nil, a.ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
+// stage writes the files and the completion index of a part.
+func (s *Stage) stage(a *assembly, place *Place, picks map[string][]pick, name string) (*dataset.Part, error) {
+	part := &dataset.Part{Run: a.run.ID, Epoch: a.run.Epoch, Name: name, Keys: a.samples.Keys()}
+	families := slices.Sorted(maps.Keys(picks))
+	part.Families = make([]dataset.FamilyPart, len(families))
+	g, ctx := errgroup.WithContext(a.ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, family := range families {
+		g.Go(func() error {
+			f, err := s.stageFamily(ctx, a, place, name, family, picks[family])
+			part.Families[i] = f
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	err := place.Store.PutIndex(a.ctx, dataset.IndexName(a.run.Epoch, name), dataset.EncodePart(part))
+	if err != nil {
+		return nil, err
+	}
+	return part, nil
+}
+
+func (s *Stage) stageFamily(ctx context.Context, a *assembly, place *Place, part, family string, picks []pick) (dataset.FamilyPart, error) {
+	f := dataset.FamilyPart{Family: family, Rows: dataset.NewBitmap(a.samples.Len())}
+	declared, _ := a.run.File.Family(family)
+	rows := &dataset.FamilyRows{Run: a.run.ID}
+	for _, k := range picks {
+		rows.Add(k.message, k.block, k.rows)
+		for _, n := range k.sample {
+			f.Rows.Add(int(n))
+		}
+	}
+	f.FromDynamoDB = rows.FromDynamoDB()
+	f.File.Name = dataset.PartFile(a.run.Epoch, part)
+	file, err := place.Store.Stage(ctx, a.run.Epoch, place.Token, part, family, f.File.Name, func(w io.Writer) error {
+		var err error
+		f.File.Columns, f.File.Rows, err = dataset.WriteFamily(w, *declared, rows, s.knownColumns(a.run, family, nil))
+		return err
+	})
+	if err != nil {
+		return f, err
+	}
+	s.knownColumns(a.run, family, f.File.Columns)
+	f.File.Bytes, f.File.Checksum = file.Bytes, file.Checksum
+	return f, nil
+}
+
+// knownColumns gives the columns that files of a family have had so far, so that the next
+// ones agree with them; with cols it sets them.
+func (s *Stage) knownColumns(run *stage.Run, family string, cols []dataset.Column) []dataset.Column {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.known[run] == nil {
+		for old := range s.known {
+			if old.ID == run.ID {
+				delete(s.known, old)
+			}
+		}
+		s.known[run] = map[string][]dataset.Column{}
+	}
+	if cols != nil {
+		s.known[run][family] = cols
+	}
+	return s.known[run][family]
+}
+
+// reveal makes the committed files visible. Failing to do so loses nothing: the
+// orchestrator does it too.
+func (s *Stage) reveal(a *assembly, place *Place, p *dataset.Part) {
+	for i := range p.Families {
+		f := &p.Families[i]
+		err := place.Store.Reveal(a.ctx, p.Epoch, place.Token, p.Name, f.Family, f.File.Name, dataset.StagedFile{Bytes: f.File.Bytes, Checksum: f.File.Checksum})
+		if err != nil {
+			s.log.Warn().Err(err).Str("run", a.run.ID).Str("part", p.Name).Msg("committed files are not visible yet; the orchestrator will see to it")
+			return
+		}
+	}
+}

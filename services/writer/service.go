@@ -1,0 +1,115 @@
+package writer
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fastfeaturefetch/fff/shared/broker"
+	"github.com/fastfeaturefetch/fff/shared/broker/fleet"
+	"github.com/fastfeaturefetch/fff/shared/broker/runs"
+	"github.com/fastfeaturefetch/fff/shared/dataset"
+	"github.com/fastfeaturefetch/fff/shared/runner"
+	"github.com/fastfeaturefetch/fff/shared/stage"
+)
+
+// Config is what the environment says of the writer.
+type Config struct {
+	BufferBytes int64         `envconfig:"FFF_WRITER_BUFFER_BYTES" default:"268435456" unit:"bytes" desc:"Packed cells held in memory over all runs."`
+	PartBytes   int64         `envconfig:"FFF_WRITER_PART_BYTES" default:"67108864" unit:"bytes" desc:"Packed cells of a part; a part is staged when it has grown to this."`
+	PartAge     time.Duration `envconfig:"FFF_WRITER_PART_AGE" default:"10s" desc:"A part is staged when its first cell has waited for so long."`
+}
+
+// Validate checks the bounds against each other.
+func (c *Config) Validate() error {
+	if c.PartBytes < 1<<20 || c.BufferBytes < 2*c.PartBytes {
+		return fmt.Errorf("FFF_WRITER_PART_BYTES must be at least 1 MiB and FFF_WRITER_BUFFER_BYTES at least twice that; they are %d and %d", c.PartBytes, c.BufferBytes)
+	}
+	return nil
+}
+
+// Deps is what the service is given.
+type Deps struct {
+	Client   *broker.Client
+	Instance string
+	Metrics  *runner.Metrics
+	Log      zerolog.Logger
+	Grace    time.Duration
+}
+
+// Service is the writer.
+type Service struct {
+	d      Deps
+	stage  *Stage
+	runner *runner.Runner[*Unit]
+	commit *logCommitter
+	bucket *runs.Bucket
+
+	mu     sync.Mutex
+	places map[*stage.Run]*Place
+}
+
+// New makes the service. It starts nothing.
+func New(cfg Config, d Deps) *Service {
+	s := &Service{d: d, bucket: runs.Open(d.Client.NC, d.Client.JS), places: map[*stage.Run]*Place{}}
+	s.commit = &logCommitter{c: d.Client, log: d.Log, logs: map[string]*followed{}}
+	b := Bounds{BufferBytes: cfg.BufferBytes, PartBytes: cfg.PartBytes, PartAge: cfg.PartAge, Flushes: 2}
+	s.stage = NewStage(b, d.Instance, s.place, s.commit, d.Log)
+	s.runner = runner.New(runner.Config{
+		Stage: stage.Writer, Service: "writer", Instance: d.Instance,
+		// A message is held until it is committed, so what bounds the writer is bytes.
+		Workers: 8192, MaxHeld: 8192, Grace: d.Grace, DoubleAck: true,
+	}, s.stage, d.Client, d.Metrics, d.Log)
+	return s
+}
+
+// Beat tells what the instance is doing.
+func (s *Service) Beat() fleet.Beat { return s.runner.Beat() }
+
+// Run works until ctx ends, then finishes what is in hand.
+func (s *Service) Run(ctx context.Context) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	s.commit.ctx = background
+	unsubscribe, err := s.d.Client.OnFlush(s.stage.Flush)
+	if err != nil {
+		return err
+	}
+	defer unsubscribe()
+	var g errgroup.Group
+	g.Go(func() error { return fleet.Announce(ctx, s.d.Client, "fff-writer", s.Beat) })
+	g.Go(func() error { return s.runner.Run(ctx) })
+	return g.Wait()
+}
+
+// place opens the dataset of a run and finds the epoch's staging area.
+func (s *Service) place(ctx context.Context, run *stage.Run) (*Place, error) {
+	s.mu.Lock()
+	p := s.places[run]
+	s.mu.Unlock()
+	if p != nil {
+		return p, nil
+	}
+	rec, err := s.bucket.Get(ctx, run.ID)
+	if err != nil {
+		return nil, err
+	}
+	store, err := dataset.OpenDisk(dataset.RunDir(run.File.Output.Dir, run.ID))
+	if err != nil {
+		return nil, err
+	}
+	p = &Place{Store: store, Token: rec.Token}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for old := range s.places {
+		if old.ID == run.ID {
+			delete(s.places, old)
+		}
+	}
+	s.places[run] = p
+	return p, nil
+}
