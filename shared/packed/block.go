@@ -8,7 +8,8 @@ import (
 // Block gathers rows of one family.
 //
 // A row is begun, filled and closed: Begin, values in any order, End. A feature that is
-// not named is null. Of a feature that is named twice in a row the last value counts.
+// not named is null. Of a feature that is named twice in a row the last value counts,
+// though the first may have promoted the column.
 type Block struct {
 	owner    *Builder
 	layout   *layout
@@ -106,10 +107,7 @@ func (k *Block) closeRow(sample uint32, values, was int) {
 
 // Null sets a feature of the open row to null, which makes the feature known.
 func (k *Block) Null(name []byte) {
-	c := k.column(name)
-	if row := k.Rows(); c.next == row+1 {
-		k.rowValues -= c.takeBack(row)
-	}
+	k.column(name)
 }
 
 // Double sets a feature of the open row to a double.
@@ -188,7 +186,7 @@ func (k *Block) JSON(name, v []byte) {
 	k.rowValues += c.addText(v)
 }
 
-// column gives the column of a feature.
+// column gives the column of a feature, in which the open row has no value.
 func (k *Block) column(name []byte) *column {
 	l := k.layout
 	f := l.next[k.at]
@@ -200,7 +198,11 @@ func (k *Block) column(name []byte) *column {
 	if int(f) >= len(k.columns) || !k.columns[f].used {
 		k.use(f)
 	}
-	return &k.columns[f]
+	c := &k.columns[f]
+	if row := len(k.sampleOf); c.next > row { // named twice in this row
+		k.rowValues -= c.takeBack(row)
+	}
+	return c
 }
 
 // use makes a feature part of this block.
@@ -236,9 +238,6 @@ func (k *Block) place(c *column) {
 		c.next++
 		c.count++
 		return
-	}
-	if c.next == row+1 {
-		k.rowValues -= c.takeBack(row)
 	}
 	c.placeAt(row)
 }

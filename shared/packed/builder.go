@@ -110,6 +110,7 @@ func (b *Builder) DropLast() {
 	b.droppable = false
 	k := b.blocks[len(b.blocks)-1]
 	b.blocks = b.blocks[:len(b.blocks)-1]
+	k.Discard()
 	b.size -= k.size
 	b.rows -= k.Rows()
 	for i := b.samplesWas; i < len(b.samples.entries); i++ {

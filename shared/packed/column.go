@@ -16,7 +16,7 @@ type column struct {
 	used    bool
 	sparse  bool // present says which rows have a value; else rows [0, next) have
 	kind    Kind
-	next    int // row after the last one that has a value
+	next    int // row after the last one that has a value, where not sparse or in the open row
 	count   int // values
 	present []uint64
 	values  []byte // as on the wire: numbers, bits, or end offsets into text
@@ -30,6 +30,14 @@ func (c *column) reset() {
 // kept gives the bytes that an emptied column holds on to.
 func (c *column) kept() int {
 	return columnStructBytes + cap(c.values) + cap(c.text) + 8*cap(c.present)
+}
+
+// has reports whether a closed row has a value.
+func (c *column) has(row int) bool {
+	if !c.sparse {
+		return row < c.next
+	}
+	return row/64 < len(c.present) && c.present[row/64]>>(row%64)&1 != 0
 }
 
 // placeAt notes a value in a row that may come after a gap.
@@ -96,7 +104,7 @@ func (c *column) takeBack(row int) (bytes int) {
 
 // repeat gives the row the value of the row before it, if that has one.
 func (c *column) repeat(row int) (bytes int) {
-	if c.next != row || c.count == 0 {
+	if !c.has(row - 1) {
 		return 0
 	}
 	last := c.count - 1
