@@ -19,88 +19,91 @@ type filler struct {
 	feature string
 }
 
-// append appends the rows' values. Bytes of converted values are kept in text.
-func (f *filler) append(dst []parquet.Value, text []byte, rows []uint32) ([]parquet.Value, []byte, error) {
+// fill makes the values of rows in dst, which has as many. Bytes of converted values are
+// kept in text. Level 1 is that of a value, which is not null, of a nullable column.
+func (f *filler) fill(dst []parquet.Value, text []byte, rows []uint32) ([]byte, error) {
 	c := f.from
 	if c == nil || c.Kind == packed.Null {
-		return append(dst, nulls[:len(rows)]...), text, nil
+		clear(dst)
+		return text, nil
 	}
 	switch {
 	case physical(c.Kind) != f.to:
 		return f.convert(dst, text, rows)
 	case f.to == packed.Double:
-		for _, row := range rows {
+		for i, row := range rows {
 			if c.IsNull(int(row)) {
-				dst = append(dst, parquet.Value{})
+				dst[i] = parquet.Value{}
 			} else {
-				dst = append(dst, parquet.DoubleValue(c.Double(int(row))).Level(0, 1, 0))
+				dst[i] = parquet.DoubleValue(c.Double(int(row)))
+				dst[i].SetDefinitionLevel(1)
 			}
 		}
 	case f.to == packed.Int64:
-		for _, row := range rows {
+		for i, row := range rows {
 			if c.IsNull(int(row)) {
-				dst = append(dst, parquet.Value{})
+				dst[i] = parquet.Value{}
 			} else {
-				dst = append(dst, parquet.Int64Value(c.Int64(int(row))).Level(0, 1, 0))
+				dst[i] = parquet.Int64Value(c.Int64(int(row)))
+				dst[i].SetDefinitionLevel(1)
 			}
 		}
 	case f.to == packed.Bool:
-		for _, row := range rows {
+		for i, row := range rows {
 			if c.IsNull(int(row)) {
-				dst = append(dst, parquet.Value{})
+				dst[i] = parquet.Value{}
 			} else {
-				dst = append(dst, parquet.BooleanValue(c.Bool(int(row))).Level(0, 1, 0))
+				dst[i] = parquet.BooleanValue(c.Bool(int(row)))
+				dst[i].SetDefinitionLevel(1)
 			}
 		}
 	default:
-		for _, row := range rows {
+		for i, row := range rows {
 			if c.IsNull(int(row)) {
-				dst = append(dst, parquet.Value{})
+				dst[i] = parquet.Value{}
 			} else {
-				dst = append(dst, parquet.ByteArrayValue(c.Bytes(int(row))).Level(0, 1, 0))
+				dst[i] = parquet.ByteArrayValue(c.Bytes(int(row)))
+				dst[i].SetDefinitionLevel(1)
 			}
 		}
 	}
-	return dst, text, nil
+	return text, nil
 }
 
-// nulls are values of a chunk without values.
-var nulls [chunkValues]parquet.Value
-
-// convert appends values of another kind than the file's column.
-func (f *filler) convert(dst []parquet.Value, text []byte, rows []uint32) ([]parquet.Value, []byte, error) {
+// convert makes values of another kind than the file's column.
+func (f *filler) convert(dst []parquet.Value, text []byte, rows []uint32) ([]byte, error) {
 	c := f.from
-	for _, row := range rows {
-		row := int(row)
-		v, ok := parquet.Value{}, true
+	for i, row := range rows {
+		row, ok := int(row), true
 		switch {
 		case c.IsNull(row):
+			dst[i] = parquet.Value{}
 		case f.to == packed.String:
 			start := len(text)
 			text = c.Text(text, row)
-			v = parquet.ByteArrayValue(text[start:])
+			dst[i] = parquet.ByteArrayValue(text[start:])
+			dst[i].SetDefinitionLevel(1)
 		case f.to == packed.Double:
-			var d float64
-			d, ok = asDouble(c, row)
-			v = parquet.DoubleValue(d)
+			var v float64
+			v, ok = asDouble(c, row)
+			dst[i] = parquet.DoubleValue(v)
+			dst[i].SetDefinitionLevel(1)
 		case f.to == packed.Int64:
-			var i int64
-			i, ok = asInt64(c, row)
-			v = parquet.Int64Value(i)
+			var v int64
+			v, ok = asInt64(c, row)
+			dst[i] = parquet.Int64Value(v)
+			dst[i].SetDefinitionLevel(1)
 		default:
-			var b bool
-			b, ok = asBool(c, row)
-			v = parquet.BooleanValue(b)
+			var v bool
+			v, ok = asBool(c, row)
+			dst[i] = parquet.BooleanValue(v)
+			dst[i].SetDefinitionLevel(1)
 		}
 		if !ok {
-			return nil, text, fmt.Errorf("feature %q: the value %q is no %s", f.feature, c.Text(nil, row), f.to)
+			return text, fmt.Errorf("feature %q: the value %q is no %s", f.feature, c.Text(nil, row), f.to)
 		}
-		if !v.IsNull() {
-			v = v.Level(0, 1, 0)
-		}
-		dst = append(dst, v)
 	}
-	return dst, text, nil
+	return text, nil
 }
 
 // asDouble gives a value that is not null as a double, if that loses nothing. A text

@@ -37,7 +37,7 @@ func rewrite(ctx context.Context, src io.ReaderAt, size int64, want []FinalColum
 		meta[metaRenamed] = r
 	}
 	rw := &rewriter{ctx: ctx, out: newParquetWriter(w, want, meta)}
-	if rw.from, err = sources(in, want); err != nil {
+	if rw.from, err = sourcesOf(in, want); err != nil {
 		return err
 	}
 	for _, group := range in.RowGroups() {
@@ -48,9 +48,9 @@ func rewrite(ctx context.Context, src io.ReaderAt, size int64, want []FinalColum
 	return rw.out.Close()
 }
 
-// sources gives for each column of the output the place of its source in the file, -1
+// sourcesOf gives for each column of the output the place of its source in the file, -1
 // if the file does not have it.
-func sources(in *parquet.File, want []FinalColumn) ([]int, error) {
+func sourcesOf(in *parquet.File, want []FinalColumn) ([]int, error) {
 	features, err := featuresOf(in)
 	if err != nil {
 		return nil, err
@@ -155,6 +155,7 @@ func (r *rewriter) group(group parquet.RowGroup, want []FinalColumn) (err error)
 }
 
 func writeNulls(to *parquet.ColumnWriter, rows int64) error {
+	var nulls [chunkValues]parquet.Value
 	for rows > 0 {
 		n := min(rows, chunkValues)
 		if _, err := to.WriteRowValues(nulls[:n]); err != nil {

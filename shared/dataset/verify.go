@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"math/bits"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -254,10 +255,9 @@ func (v *verifier) failures(ctx context.Context) error {
 func (v *verifier) count() {
 	for _, f := range v.cells.families {
 		for i, requested := range f.requested {
-			word := Bitmap{requested, requested & f.present[i], requested &^ f.present[i] & f.failed[i]}
-			v.report.Requested += int64(word[:1].Count())
-			v.report.Present += int64(word[1:2].Count())
-			v.report.Failed += int64(word[2:].Count())
+			v.report.Requested += int64(bits.OnesCount64(requested))
+			v.report.Present += int64(bits.OnesCount64(requested & f.present[i]))
+			v.report.Failed += int64(bits.OnesCount64(requested &^ f.present[i] & f.failed[i]))
 		}
 	}
 	v.report.Missing = v.report.Requested - v.report.Present - v.report.Failed

@@ -33,7 +33,7 @@ func WriteFamily(w io.Writer, family runfile.Family, rows *FamilyRows, known []C
 	fw := &fileWriter{
 		plan:   plan,
 		out:    newParquetWriter(w, plan.cols, meta),
-		values: make([]parquet.Value, 0, chunkValues),
+		values: make([]parquet.Value, chunkValues),
 	}
 	fw.columns = fw.out.ColumnWriters()
 	first := 0 // of the group's picks
@@ -122,74 +122,86 @@ type fileWriter struct {
 	plan    *filePlan
 	out     *parquet.GenericWriter[any]
 	columns []*parquet.ColumnWriter
-	values  []parquet.Value
-	text    []byte // of values that are converted to text
+	values  []parquet.Value // of one chunk
+	text    []byte          // of values that are converted to text
 }
 
 func (f *fileWriter) writeGroup(group []pick, first int) error {
-	for i, fill := range []func(*pick, []uint32) error{f.userIDs, f.times, f.sources} {
+	for i, fill := range []func(*pick, []parquet.Value, []uint32) error{userIDs, times, sources} {
 		for p := range group {
-			if err := f.writeChunks(f.columns[i], group[p].rows, func(rows []uint32) error { return fill(&group[p], rows) }); err != nil {
-				return err
-			}
-		}
-	}
-	for i, col := range f.plan.cols {
-		fill := filler{to: physical(col.Kind), feature: col.Feature}
-		for p := range group {
-			if at := f.plan.at[(first+p)*len(f.plan.cols)+i]; at >= 0 {
-				fill.from = &group[p].block.Columns[at]
-			} else {
-				fill.from = nil
-			}
-			err := f.writeChunks(f.columns[keyColumns+i], group[p].rows, func(rows []uint32) (err error) {
-				f.values, f.text, err = fill.append(f.values, f.text[:0], rows)
-				return err
+			pick := &group[p]
+			err := f.writeChunks(f.columns[i], pick.rows, func(dst []parquet.Value, rows []uint32) error {
+				return fill(pick, dst, rows)
 			})
 			if err != nil {
 				return err
 			}
 		}
 	}
+	for i := range f.plan.cols {
+		if err := f.writeFeature(group, first, i); err != nil {
+			return err
+		}
+	}
 	return f.out.Flush()
 }
 
-// writeChunks writes the values that fill appends for the rows, some rows at a time.
-func (f *fileWriter) writeChunks(to *parquet.ColumnWriter, rows []uint32, fill func(rows []uint32) error) error {
+// writeFeature writes one feature's column of a row group.
+func (f *fileWriter) writeFeature(group []pick, first, i int) error {
+	col := &f.plan.cols[i]
+	filler := filler{to: physical(col.Kind), feature: col.Feature}
+	fill := func(dst []parquet.Value, rows []uint32) (err error) {
+		f.text, err = filler.fill(dst, f.text[:0], rows)
+		return err
+	}
+	for p := range group {
+		filler.from = nil
+		if at := f.plan.at[(first+p)*len(f.plan.cols)+i]; at >= 0 {
+			filler.from = &group[p].block.Columns[at]
+		}
+		if err := f.writeChunks(f.columns[keyColumns+i], group[p].rows, fill); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeChunks writes the values that fill makes of rows, some rows at a time.
+func (f *fileWriter) writeChunks(to *parquet.ColumnWriter, rows []uint32, fill func([]parquet.Value, []uint32) error) error {
 	for chunk := range slices.Chunk(rows, chunkValues) {
-		f.values = f.values[:0]
-		if err := fill(chunk); err != nil {
+		values := f.values[:len(chunk)]
+		if err := fill(values, chunk); err != nil {
 			return err
 		}
-		if _, err := to.WriteRowValues(f.values); err != nil {
+		if _, err := to.WriteRowValues(values); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (f *fileWriter) userIDs(p *pick, rows []uint32) error {
-	for _, row := range rows {
-		f.values = append(f.values, parquet.ByteArrayValue(p.msg.Samples[p.block.SampleOf[row]].UserID))
+func userIDs(p *pick, dst []parquet.Value, rows []uint32) error {
+	for i, row := range rows {
+		dst[i] = parquet.ByteArrayValue(p.msg.Samples[p.block.SampleOf[row]].UserID)
 	}
 	return nil
 }
 
-func (f *fileWriter) times(p *pick, rows []uint32) error {
-	for _, row := range rows {
+func times(p *pick, dst []parquet.Value, rows []uint32) error {
+	for i, row := range rows {
 		ms := p.msg.Samples[p.block.SampleOf[row]].EpochMS
 		if ms > math.MaxInt64/1000 || ms < math.MinInt64/1000 {
 			return fmt.Errorf("pitc_timestamp of %d ms is out of the range of microseconds", ms)
 		}
-		f.values = append(f.values, parquet.Int64Value(ms*1000))
+		dst[i] = parquet.Int64Value(ms * 1000)
 	}
 	return nil
 }
 
-func (f *fileWriter) sources(p *pick, rows []uint32) error {
-	name := []byte(p.msg.Source.String())
-	for range rows {
-		f.values = append(f.values, parquet.ByteArrayValue(name))
+func sources(p *pick, dst []parquet.Value, rows []uint32) error {
+	name := parquet.ByteArrayValue([]byte(p.msg.Source.String()))
+	for i := range rows {
+		dst[i] = name
 	}
 	return nil
 }
