@@ -40,7 +40,7 @@ func NewSynth(f *runfile.File, tableName string, cfg SynthConfig) (*Synth, error
 	}
 	y := &Synth{cfg: cfg, db: f.DynamoDB, families: map[string]*values.Family{}}
 	for _, family := range f.Families {
-		if family.Cached && cmp.Or(family.Table, f.DynamoDB.Table) == tableName {
+		if family.Cached && tableOf(f, &family) == nameOf(tableName) {
 			y.families[family.ID] = values.NewFamily(family, cfg.FeaturesPerFamily)
 		}
 	}
@@ -53,6 +53,11 @@ func NewSynth(f *runfile.File, tableName string, cfg SynthConfig) (*Synth, error
 	y.usesUser = y.uses(runfile.PlaceholderUserID)
 	y.matcher = newMatcher(f.DynamoDB, y.families)
 	return y, nil
+}
+
+// tableOf gives the name of the table that holds a family.
+func tableOf(f *runfile.File, family *runfile.Family) string {
+	return nameOf(cmp.Or(family.Table, f.DynamoDB.Table))
 }
 
 // uses says whether a key template has a placeholder.
@@ -219,7 +224,7 @@ func (s *Server) CreateTables(f *runfile.File, readUnits int64, cfg SynthConfig)
 	names := map[string]bool{}
 	for _, family := range f.Families {
 		if family.Cached {
-			names[cmp.Or(family.Table, f.DynamoDB.Table)] = true
+			names[tableOf(f, &family)] = true
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(names)) {

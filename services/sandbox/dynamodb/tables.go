@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -133,11 +134,20 @@ func (s *Server) createTable(in *createTableInput) (*changedOutput, error) {
 	return &changedOutput{t.describe(s.cfg.Now())}, nil
 }
 
-// table finds a table that is there, be it active or not.
+// nameOf gives the table's name where requests may name it or its ARN.
+func nameOf(nameOrARN string) string {
+	if at := strings.LastIndex(nameOrARN, ":table/"); at >= 0 && strings.HasPrefix(nameOrARN, "arn:aws:dynamodb:") {
+		return nameOrARN[at+len(":table/"):]
+	}
+	return nameOrARN
+}
+
+// table finds a table, named or by its ARN of any region and account, be it active or
+// not.
 func (s *Server) table(name string) (*table, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if t, ok := s.tables[name]; ok {
+	if t, ok := s.tables[nameOf(name)]; ok {
 		return t, nil
 	}
 	return nil, tableNotFound(name)
@@ -188,7 +198,7 @@ func (s *Server) deleteTable(in *tableNameInput) (*changedOutput, error) {
 		return nil, invalid("Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.")
 	}
 	s.mu.Lock()
-	delete(s.tables, in.TableName)
+	delete(s.tables, t.name)
 	s.mu.Unlock()
 	d.TableStatus = "DELETING"
 	return &changedOutput{d}, nil

@@ -31,13 +31,12 @@ type (
 	nothing        struct{}
 )
 
-// tableOfARN finds the table that an ARN of any region and account names.
+// tableOfARN finds the table that an ARN names.
 func (s *Server) tableOfARN(resource string) (*table, error) {
-	at := strings.LastIndex(resource, ":table/")
-	if !strings.HasPrefix(resource, "arn:aws:dynamodb:") || at < 0 {
+	if nameOf(resource) == resource {
 		return nil, invalid("Invalid TableArn: %q is no ARN of a table", resource)
 	}
-	t, err := s.table(resource[at+len(":table/"):])
+	t, err := s.table(resource)
 	if err != nil {
 		return nil, errorf(http.StatusBadRequest, "ResourceNotFoundException", "Requested resource not found: ResourceArn: %s not found", resource)
 	}
