@@ -129,7 +129,11 @@ func (f *fetch) exchange(ctx context.Context, number int32, keys []int32) (o out
 	if emitErr != nil {
 		return o, &outputError{emitErr}
 	}
-	return outcome{result.Unprocessed, result.Settled, len(b.answer) >= sizeLimit}, err
+	return outcome{
+		unprocessed: result.Unprocessed,
+		settled:     result.Settled,
+		cutBySize:   result.Settled > 0 && len(b.answer) >= sizeLimit,
+	}, err
 }
 
 func (b *buffers) release() {

@@ -93,6 +93,19 @@ func (l *lookUp) scanFor(body string, keys []int32) error {
 	return l.scanner.Scan([]byte(body), l.plan, 0, keys, now, l.emit, &l.result)
 }
 
+// scanInto reads an answer to the whole first call, each lent builder being a message of
+// its own.
+func (l *lookUp) scanInto(body string, message func(bytes, rows int)) error {
+	emit := func(fn func(*packed.Builder) error) error {
+		l.emits++
+		l.builder.Reset()
+		err := fn(l.builder)
+		message(len(l.builder.Encode(nil, packed.DynamoDB)), l.builder.Rows())
+		return err
+	}
+	return l.scanner.Scan([]byte(body), l.plan, 0, l.plan.Calls[0].Keys, now, emit, &l.result)
+}
+
 // states gives the cells' states, a letter each: pending, hit, missed, failed.
 func (l *lookUp) states() string {
 	var b strings.Builder

@@ -91,7 +91,9 @@ func (c *Client) BatchGet(ctx context.Context, table string, request, dst []byte
 	_, err := c.api.BatchGetItem(callCtx, &dynamodb.BatchGetItemInput{
 		RequestItems: map[string]types.KeysAndAttributes{table: {Keys: []map[string]types.AttributeValue{}}},
 	})
-	if err != nil && ctx.Err() == nil && callCtx.Err() != nil {
+	if answered, ok := errors.AsType[*Error](err); ok {
+		err = answered // without the layers of the SDK around it
+	} else if err != nil && ctx.Err() == nil && callCtx.Err() != nil {
 		err = fmt.Errorf("no answer within %v: %w", c.timeout, context.DeadlineExceeded)
 	}
 	return bodies.answer, err
