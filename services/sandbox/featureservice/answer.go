@@ -126,8 +126,12 @@ func (s *Server) addFamily(a *answer, q *Request, id string) {
 		family := s.family(id)
 		a.dst = append(family.Append(append(a.dst, '{'), family.Row([]byte(q.UserID), q.EpochMS), values.ASCIIJSON), '}')
 	}
-	if slices.Contains(f.NaN, id) {
-		a.dst = append(a.dst[:len(a.dst)-1], `,"not_a_number":NaN,"infinite":Infinity,"negative_infinite":-Infinity}`...)
+	if slices.Contains(f.NaN, id) && a.dst[len(a.dst)-1] == '}' {
+		a.dst = a.dst[:len(a.dst)-1]
+		if a.dst[len(a.dst)-1] != '{' {
+			a.dst = append(a.dst, ',')
+		}
+		a.dst = append(a.dst, `"not_a_number":NaN,"infinite":Infinity,"negative_infinite":-Infinity}`...)
 	}
 }
 

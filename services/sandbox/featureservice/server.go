@@ -36,7 +36,7 @@ type Overflow string
 
 // The ways to overflow.
 const (
-	Wait            Overflow = "wait" // the queue has no end
+	Wait            Overflow = "wait" // it waits: the queue has no end; so too when none is named
 	TooManyRequests Overflow = "429"
 	Unavailable     Overflow = "503"
 )
@@ -47,7 +47,7 @@ type Range struct{ Min, Max time.Duration }
 // Config sets up a server. Its zero value is useful, but serves no features.
 type Config struct {
 	Threads           int // requests worked on at the same time; 64 unless given
-	Queue             int // requests that wait for a thread
+	Queue             int // requests that wait for a thread, unless Overflow is Wait
 	Overflow          Overflow
 	RetryAfter        time.Duration // told with 429 and 503, in whole seconds; 0 = not told
 	Latency           func(family string) Range
@@ -71,7 +71,8 @@ type Request struct {
 // Server is the stand-in. It is an [http.Handler].
 type Server struct {
 	cfg     Config
-	threads chan struct{}
+	threads chan struct{} // holds what has a thread
+	queue   chan struct{} // holds what waits for one; nil = without end
 	stats   counters
 
 	mu       sync.RWMutex
@@ -83,7 +84,11 @@ func New(cfg Config) *Server {
 	if cfg.Threads <= 0 {
 		cfg.Threads = defaultThreads
 	}
-	return &Server{cfg: cfg, threads: make(chan struct{}, cfg.Threads), families: map[string]*values.Family{}}
+	s := &Server{cfg: cfg, threads: make(chan struct{}, cfg.Threads), families: map[string]*values.Family{}}
+	if cfg.Overflow == TooManyRequests || cfg.Overflow == Unavailable {
+		s.queue = make(chan struct{}, max(cfg.Queue, 0))
+	}
+	return s
 }
 
 // Declare makes families have the features that a run file declares. Families that
@@ -136,10 +141,16 @@ func (s *Server) enter(ctx context.Context) bool {
 		return true
 	default:
 	}
-	defer s.stats.queued.add(-1)
-	if n := s.stats.queued.add(1); n > int64(s.cfg.Queue) && s.cfg.Overflow != Wait && s.cfg.Overflow != "" {
-		return false
+	if s.queue != nil {
+		select {
+		case s.queue <- struct{}{}:
+			defer func() { <-s.queue }()
+		default:
+			return false
+		}
 	}
+	s.stats.queued.add(1)
+	defer s.stats.queued.add(-1)
 	select {
 	case s.threads <- struct{}{}:
 		s.stats.inFlight.add(1)
