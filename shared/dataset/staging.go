@@ -33,6 +33,9 @@ func (d *Disk) BeginEpoch(ctx context.Context, epoch uint64, token string) error
 
 // EndEpoch removes the epoch's staging directory.
 func (d *Disk) EndEpoch(ctx context.Context, epoch uint64, token string) error {
+	if err := checkName("token of an epoch", token); err != nil {
+		return err
+	}
 	return d.RemoveStaging(ctx, StagingName(epoch, token))
 }
 
