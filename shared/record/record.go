@@ -68,8 +68,8 @@ func (v *Validator) Check(r *Record) error {
 		return fieldError("pitc_timestamp", "%s", msg)
 	}
 	if r.Families != nil {
-		if msg := v.checkFamilies(r.Families); msg != "" {
-			return fieldError("feature_families", "%s", msg)
+		if err := v.CheckFamilies(r.Families); err != nil {
+			return err
 		}
 	}
 	if r.Attributes == nil {
@@ -94,6 +94,15 @@ func checkUserID(id string) error {
 		return fieldError("user_id", "it has %d bytes; give 1 to %d", len(id), work.MaxUserIDBytes)
 	case !utf8.ValidString(id):
 		return fieldError("user_id", "it is not UTF-8; encode it as UTF-8")
+	}
+	return nil
+}
+
+// CheckFamilies says what is wrong with a list of families that was given. The error
+// is a *FieldError.
+func (v *Validator) CheckFamilies(ids []string) error {
+	if msg := v.checkFamilies(ids); msg != "" {
+		return fieldError("feature_families", "%s", msg)
 	}
 	return nil
 }

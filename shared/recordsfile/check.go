@@ -1,0 +1,161 @@
+package recordsfile
+
+import (
+	"encoding/binary"
+	"errors"
+	"math/bits"
+
+	"github.com/fastfeaturefetch/fff/shared/record"
+	"github.com/fastfeaturefetch/fff/shared/sample"
+)
+
+// maxReported bounds the bad records that a report lists.
+const maxReported = 10
+
+// Report is what Check found.
+type Report struct {
+	Records  int64        // rows, bad ones included
+	Samples  int64        // distinct samples
+	Cells    int64        // distinct cells
+	Bad      []*BadRecord // the first ten
+	BadTotal int64
+}
+
+// Check reads the whole file: every row, and samples that are given again with other
+// attributes. It keeps some 40 bytes a sample. An error means that the file cannot be
+// read to its end; bad records are in the report.
+func Check(path string, o Options) (*Report, error) {
+	if path == Stdin {
+		return nil, errors.New("standard input cannot be checked before it is used, because it can be read only once; give a file")
+	}
+	r, err := Open(path, o)
+	if err != nil {
+		return nil, err
+	}
+	report, err := check(r, path, o.Families)
+	return report, errors.Join(err, r.Close())
+}
+
+func check(r *Reader, path string, families []string) (*Report, error) {
+	report := &Report{}
+	seen := newSamples(families)
+	for row, err := range r.All() {
+		bad, isBad := errors.AsType[*BadRecord](err)
+		if err != nil && !isBad {
+			return nil, err
+		}
+		report.Records++
+		if err == nil && !seen.add(&row.Record) {
+			bad = &BadRecord{
+				File: path, Line: row.Line, Unit: r.unit(), Field: "attributes",
+				Reason: "the sample was given before with other attributes; give the same ones, or leave one of the records out",
+				Raw:    clipRaw(record.AppendJSON(nil, &row.Record)),
+			}
+		}
+		if bad != nil {
+			report.BadTotal++
+			if len(report.Bad) < maxReported {
+				report.Bad = append(report.Bad, bad)
+			}
+		}
+	}
+	report.Samples, report.Cells = int64(len(seen.samples)), seen.cells
+	return report, nil
+}
+
+func (r *Reader) unit() string {
+	if _, ok := r.rows.(*parquetFile); ok {
+		return "row"
+	}
+	return "line"
+}
+
+// samples remembers which cells were asked for, and with which attributes.
+type samples struct {
+	samples map[sample.Key]asked
+	cells   int64
+
+	number map[string]int    // of a family
+	sets   [][]uint64        // of families, by number
+	ids    map[string]uint32 // of sets
+	last   *string           // the list that was seen last …
+	lastN  int
+	lastID uint32 // … and its set
+}
+
+type asked struct {
+	attributes uint64 // hash
+	set        uint32
+}
+
+func newSamples(families []string) *samples {
+	s := &samples{samples: map[sample.Key]asked{}, number: make(map[string]int, len(families)), ids: map[string]uint32{}}
+	all := make([]uint64, (len(families)+63)/64)
+	for i, id := range families {
+		s.number[id] = i
+		all[i/64] |= 1 << (i % 64)
+	}
+	s.intern(all) // set 0
+	return s
+}
+
+func (s *samples) intern(set []uint64) uint32 {
+	key := make([]byte, 0, 8*len(set))
+	for _, w := range set {
+		key = binary.LittleEndian.AppendUint64(key, w)
+	}
+	id, ok := s.ids[string(key)]
+	if !ok {
+		id = uint32(len(s.sets))
+		s.ids[string(key)] = id
+		s.sets = append(s.sets, set)
+	}
+	return id
+}
+
+// setOf gives the set of a list; records share their lists, so that most are known by
+// their address.
+func (s *samples) setOf(list []string) uint32 {
+	if list == nil {
+		return 0
+	}
+	if &list[0] == s.last && len(list) == s.lastN {
+		return s.lastID
+	}
+	set := make([]uint64, len(s.sets[0]))
+	for _, id := range list {
+		i := s.number[id]
+		set[i/64] |= 1 << (i % 64)
+	}
+	s.last, s.lastN, s.lastID = &list[0], len(list), s.intern(set)
+	return s.lastID
+}
+
+func (s *samples) size(set uint32) (n int64) {
+	for _, w := range s.sets[set] {
+		n += int64(bits.OnesCount64(w))
+	}
+	return n
+}
+
+// add notes a record. It is false if the sample has other attributes already.
+func (s *samples) add(r *record.Record) bool {
+	key, set, hash := r.Key(), s.setOf(r.Families), record.AttributesHash(r.Attributes)
+	old, again := s.samples[key]
+	switch {
+	case !again:
+		s.samples[key] = asked{hash, set}
+		s.cells += s.size(set)
+	case old.attributes != hash:
+		return false
+	case old.set != set:
+		union := make([]uint64, len(s.sets[0]))
+		for i := range union {
+			union[i] = s.sets[old.set][i] | s.sets[set][i]
+		}
+		id := s.intern(union)
+		s.cells += s.size(id) - s.size(old.set)
+		s.samples[key] = asked{hash, id}
+	}
+	return true
+}
