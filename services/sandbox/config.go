@@ -7,6 +7,7 @@ import (
 	"github.com/fastfeaturefetch/fff/services/sandbox/dynamodb"
 	"github.com/fastfeaturefetch/fff/services/sandbox/featureservice"
 	"github.com/fastfeaturefetch/fff/shared/runfile"
+	"github.com/fastfeaturefetch/fff/shared/settings"
 )
 
 // Config holds the sandbox's settings.
@@ -34,11 +35,16 @@ type Config struct {
 
 // Validate checks what the fields say together.
 func (c *Config) Validate() error {
-	if c.FastMax < c.FastMin {
-		return fmt.Errorf("FFF_SANDBOX_FAST_MAX=%s is below FFF_SANDBOX_FAST_MIN=%s; raise it", c.FastMax, c.FastMin)
-	}
-	if c.SlowMax < c.SlowMin {
-		return fmt.Errorf("FFF_SANDBOX_SLOW_MAX=%s is below FFF_SANDBOX_SLOW_MIN=%s; raise it", c.SlowMax, c.SlowMin)
+	for _, lane := range []struct {
+		name     string
+		min, max time.Duration
+	}{{"FAST", c.FastMin, c.FastMax}, {"SLOW", c.SlowMin, c.SlowMax}} {
+		if lane.max < lane.min {
+			return &settings.Error{
+				Variable: "FFF_SANDBOX_" + lane.name + "_MAX", Value: lane.max.String(),
+				Problem: fmt.Sprintf("below FFF_SANDBOX_%s_MIN=%s", lane.name, lane.min), Remedy: "raise the one or lower the other",
+			}
+		}
 	}
 	return nil
 }
