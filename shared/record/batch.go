@@ -1,6 +1,8 @@
 package record
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -55,41 +57,17 @@ func (b *batch) take(raw []byte, line int) {
 }
 
 func (b *batch) lines(data []byte) error {
-	for line := 1; len(data) > 0; line++ {
-		var raw []byte
-		raw, data = cutLine(data)
-		if len(raw) > 0 {
+	line := 0
+	for text := range bytes.Lines(data) {
+		line++
+		if raw := bytes.Trim(text, " \t\r\n"); len(raw) > 0 {
 			b.take(raw, line)
 		}
 	}
 	if b.seen == 0 {
-		return fmt.Errorf("the batch is empty; send one record a line")
+		return errors.New("the batch is empty; send one record a line")
 	}
 	return nil
-}
-
-// cutLine gives the first line without the white space around it.
-func cutLine(data []byte) (line, rest []byte) {
-	text := data
-	for i, c := range data {
-		if c == '\n' {
-			text, rest = data[:i], data[i+1:]
-			break
-		}
-	}
-	return trimSpace(text), rest
-}
-
-// trimSpace cuts off what JSON calls white space.
-func trimSpace(s []byte) []byte {
-	space := func(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
-	for len(s) > 0 && space(s[0]) {
-		s = s[1:]
-	}
-	for len(s) > 0 && space(s[len(s)-1]) {
-		s = s[:len(s)-1]
-	}
-	return s
 }
 
 const documentForm = `a batch is {"records":[…]}, or one record a line with the header Content-Type: ` + NDJSON
@@ -105,7 +83,7 @@ func (b *batch) document(data []byte) error {
 		case string(key) != "records":
 			return fmt.Errorf("unknown field %q; %s", clip(key), documentForm)
 		case found:
-			return fmt.Errorf("records is given twice; leave one out")
+			return errors.New("records is given twice; leave one out")
 		}
 		found = true
 		if s.Array() {

@@ -2,6 +2,7 @@ package runfile
 
 import (
 	"fmt"
+	"strings"
 )
 
 // MaxBytes bounds a run file, so that it fits one message of the broker.
@@ -120,7 +121,7 @@ func (f *File) Override(o Overrides) (*File, error) {
 		{o.FeatureServiceURL, []string{"feature_service", "url"}},
 	} {
 		if set.value != "" {
-			root.set(set.path, set.value)
+			root.set(set.path, strings.ReplaceAll(set.value, "$", "$$"))
 			changed = true
 		}
 	}

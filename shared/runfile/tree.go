@@ -17,8 +17,8 @@ import (
 // nesting, and aliases can stand for far more than their bytes.
 const (
 	maxDepth      = 64
-	maxIndicators = 1_000  // anchors, tags and explicit keys
-	maxNodes      = 50_000 // values, those behind aliases counted each time
+	maxIndicators = 1_000   // anchors, tags and explicit keys
+	maxNodes      = 200_000 // values, those behind aliases counted each time
 )
 
 type kind uint8
@@ -226,8 +226,9 @@ func (t *treeReader) read(from ast.Node, depth int) *node {
 		}
 	case *ast.MappingNode:
 		n.kind = kindMapping
+		lines := make(map[string]int, len(v.Values))
 		for _, value := range v.Values {
-			t.readMember(n, value, depth)
+			t.readMember(n, value, lines, depth)
 		}
 	case *ast.AnchorNode:
 		if _, ok := t.anchors[v.Name.String()]; !ok {
@@ -263,7 +264,8 @@ func (t *treeReader) readInteger(n *node, v *ast.IntegerNode) {
 	n.float = float64(n.integer)
 }
 
-func (t *treeReader) readMember(n *node, v *ast.MappingValueNode, depth int) {
+// readMember adds a member to a mapping; lines tells where its keys are.
+func (t *treeReader) readMember(n *node, v *ast.MappingValueNode, lines map[string]int, depth int) {
 	key := placed(v.Key)
 	switch k := v.Key.(type) {
 	case *ast.StringNode:
@@ -277,11 +279,10 @@ func (t *treeReader) readMember(n *node, v *ast.MappingValueNode, depth int) {
 		t.fail(key, "a key must be a plain name")
 		return
 	}
-	for _, m := range n.members {
-		if m.key == key.text {
-			t.fail(key, "%q is given twice, first in line %d; leave one out", key.text, m.place.line)
-			return
-		}
+	if first, again := lines[key.text]; again {
+		t.fail(key, "%q is given twice, first in line %d; leave one out", key.text, first)
+		return
 	}
+	lines[key.text] = key.line
 	n.members = append(n.members, member{key: key.text, place: key, value: t.read(v.Value, depth+1)})
 }
