@@ -27,9 +27,9 @@ type failedCmd struct {
 
 // filters choose among failures.
 type filters struct {
-	Stage string `help:"Only those of this stage: ingest, dynamo, fs-fast, fs-slow, writer."`
-	Code  string `help:"Only those with this code; docs/failures.md lists them."`
-	Kind  string `enum:",cell,record,batch" default:"" help:"Only those of this kind: cell, record or batch."`
+	Stage string `placeholder:"STAGE" help:"Only those of this stage: ingest, dynamo, fs-fast, fs-slow, writer."`
+	Code  string `placeholder:"CODE" help:"Only those with this code; docs/failures.md lists them."`
+	Kind  string `enum:",cell,record,batch" default:"" placeholder:"KIND" help:"Only those of this kind: cell, record or batch."`
 }
 
 func (f *filters) selection() control.Selection {
@@ -177,8 +177,9 @@ func oneLine(s string) string {
 
 type failedShowCmd struct {
 	connection
-	Dir  string   `placeholder:"DIR" help:"Read _failures.jsonl of this dataset; no broker is needed."`
-	Args []string `arg:"" name:"run seq" help:"Id of the run and sequence of the dead letter; with --dir the line alone."`
+	Dir string `placeholder:"DIR" help:"Read _failures.jsonl of this dataset; no broker is needed."`
+	ID  string `arg:"" name:"run" help:"Id of the run; with --dir, the line in _failures.jsonl."`
+	Seq string `arg:"" optional:"" help:"Sequence of the dead letter; none with --dir."`
 }
 
 // Run is called by kong.
@@ -186,10 +187,10 @@ func (c *failedShowCmd) Run(a *app) error {
 	if c.Dir != "" {
 		return c.showDataset(a)
 	}
-	if len(c.Args) != 2 {
+	if c.Seq == "" {
 		return usage("give the id of a run and the sequence of a dead letter")
 	}
-	seq, err := parseSequence(c.Args[1])
+	seq, err := parseSequence(c.Seq)
 	if err != nil {
 		return err
 	}
@@ -198,7 +199,7 @@ func (c *failedShowCmd) Run(a *app) error {
 		return err
 	}
 	defer a.stop(s)
-	l, err := s.ctl.Letter(a.soft, c.Args[0], seq)
+	l, err := s.ctl.Letter(a.soft, c.ID, seq)
 	if err != nil {
 		return err
 	}
@@ -224,10 +225,10 @@ func writeLetter(w io.Writer, l *control.Letter) error {
 }
 
 func (c *failedShowCmd) showDataset(a *app) error {
-	if len(c.Args) != 1 {
+	if c.Seq != "" {
 		return usage("with --dir, give the line of a failure alone")
 	}
-	want, err := parseSequence(c.Args[0])
+	want, err := parseSequence(c.ID)
 	if err != nil {
 		return err
 	}

@@ -15,10 +15,10 @@ import (
 type runCmd struct {
 	jobFlags
 	progressFlags
-	connection
 	Records string `placeholder:"FILE" help:"Records file: JSONL, CSV or Parquet, or - for JSONL on stdin. Without it the run waits for batches on its subject."`
 	Sandbox bool   `help:"Start stand-ins for DynamoDB and the feature service, and use them."`
 	Store   string `placeholder:"DIR" help:"Directory of the embedded broker's store; <out>/.fff/<run> when left out."`
+	NATS    string `name:"nats" placeholder:"URL" help:"Submit to the system at this broker and follow, instead of running all of it in this process."`
 }
 
 // Run is called by kong.

@@ -91,7 +91,7 @@ func (c *runsShowCmd) Run(a *app) error {
 	if c.Output == "json" {
 		return writeIndented(a.stdout, status)
 	}
-	return progress.WriteStatus(a.stdout, status)
+	return progress.WriteStatus(a.stdout, status, time.Now())
 }
 
 type runsWaitCmd struct {

@@ -33,11 +33,14 @@ func newBars(w io.Writer) *bars {
 
 func (b *bars) Show(f *Frame) {
 	lines := Rows(f)
+	for len(lines) < len(b.rows) { // an ended run has no stages any more
+		lines = append(lines, "")
+	}
 	b.mu.Lock()
 	b.lines = lines
 	b.mu.Unlock()
 	for len(b.rows) < len(lines) {
-		b.rows = append(b.rows, b.progress.MustAdd(1, b.filler(len(b.rows)), mpb.BarFillerTrim()))
+		b.rows = append(b.rows, b.progress.MustAdd(0, b.filler(len(b.rows)), mpb.BarFillerTrim()))
 	}
 }
 
@@ -91,7 +94,10 @@ func stageRow(f *Frame, s *StageFrame) string {
 	if s.Name == "ingest" {
 		done = count(f.Status.RecordsSeen) + " records"
 	}
-	row := fmt.Sprintf("  %-8s %8s/s %20s %10s queued", s.Name, rate(s.Rate), done, count(s.Lag))
+	row := fmt.Sprintf("  %-8s %8s cells/s %22s %10s queued", s.Name, rate(s.Rate), done, count(s.Lag))
+	if e := eta(s.ETA); s.ETA > 0 {
+		row += "  " + e
+	}
 	if s.CellsFailed > 0 {
 		row += fmt.Sprintf("  %s failed", count(s.CellsFailed))
 	}

@@ -33,7 +33,8 @@ type Frame struct {
 // StageFrame is a stage at a moment.
 type StageFrame struct {
 	control.StageStatus
-	Rate float64 // cells handed on or failed per second, lately
+	Rate float64       // cells handed on or failed per second, lately
+	ETA  time.Duration // until all cells of the run are through; negative while nobody knows
 }
 
 // Share gives how much of the run is done, in percent, rounded down: 100 means all of
@@ -67,13 +68,11 @@ func (m *Meter) Observe(s *control.Status, now time.Time) *Frame {
 	f.Total = max(s.Requested, m.expected.Cells)
 	f.Rate = m.cells.add(f.Done, now)
 	known := s.InputSealed || m.expected.Cells > 0
-	switch left := f.Total - f.Done; {
-	case !known || f.Total == 0:
+	if !known {
 		f.Total = 0
-	case left <= 0:
-		f.ETA = 0
-	case f.Rate > 0:
-		f.ETA = time.Duration(float64(left) / f.Rate * float64(time.Second))
+	}
+	if f.Total > 0 {
+		f.ETA = left(f.Total-f.Done, f.Rate)
 	}
 	for _, st := range s.Stages {
 		w := m.stages[st.Name]
@@ -81,10 +80,32 @@ func (m *Meter) Observe(s *control.Status, now time.Time) *Frame {
 			w = new(window)
 			m.stages[st.Name] = w
 		}
-		f.Stages = append(f.Stages, StageFrame{st, w.add(st.CellsOut+st.CellsFailed, now)})
+		out := st.CellsOut + st.CellsFailed
+		stage := StageFrame{StageStatus: st, Rate: w.add(out, now), ETA: -1}
+		if f.Total > 0 && s.Epoch == 1 && everyCell(st.Name) {
+			stage.ETA = left(f.Total-out, stage.Rate)
+		}
+		f.Stages = append(f.Stages, stage)
 	}
 	return f
 }
+
+// everyCell tells whether all cells of a run pass through a stage. How the others share
+// them is known only when they are through.
+func everyCell(stage string) bool { return stage == "ingest" || stage == "writer" }
+
+// left gives how long cells take at a rate per second; negative for ever.
+func left(cells int64, rate float64) time.Duration {
+	switch {
+	case cells <= 0:
+		return 0
+	case rate <= 0:
+		return -1
+	}
+	return time.Duration(min(float64(cells)/rate, maxSeconds) * float64(time.Second))
+}
+
+const maxSeconds = 1e9 // some 30 years; a duration holds more
 
 // A rate is taken over the last windowAge, because commits come in bursts, and only
 // once there is something to compare with.

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/dustin/go-humanize"
 
@@ -126,13 +127,14 @@ func howToRead(dir, family string) string {
 	return fmt.Sprintf(`
 Read it:
   duckdb -c "SELECT * FROM read_parquet('%s/*.parquet') LIMIT 5"
-  python -c "import pandas; print(pandas.read_parquet('%s').head())"
+  python3 -c "import pandas; print(pandas.read_parquet('%s').head())"
 `, at, at)
 }
 
 // WriteStatus writes how a run stands.
-func WriteStatus(w io.Writer, s *control.Status) error {
-	f := NewMeter(Expected{}).Observe(s, s.StartedAt)
+func WriteStatus(w io.Writer, s *control.Status, now time.Time) error {
+	f := NewMeter(Expected{}).Observe(s, now)
+	f.Elapsed = now.Sub(s.StartedAt)
 	var b strings.Builder
 	fmt.Fprintf(&b, "run %s, epoch %d: %s\n", s.Run, s.Epoch, state(s.State))
 	if s.Reason != "" {
