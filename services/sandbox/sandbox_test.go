@@ -48,7 +48,7 @@ func config(t *testing.T) sandbox.Config {
 		t.Fatal(err)
 	}
 	cfg.DynamoDBAddr, cfg.FeatureServiceAddr = "127.0.0.1:0", "127.0.0.1:0"
-	cfg.SlowMin, cfg.SlowMax, cfg.TableUpdateTime = 0, 0, 0
+	cfg.SlowMin, cfg.SlowMax = 0, 0
 	cfg.HitRatio, cfg.ExpiredRatio, cfg.FeaturesPerFamily = 0.6, 0.3, 10
 	return cfg
 }

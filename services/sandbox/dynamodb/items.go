@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"maps"
-	"net/http"
 	"slices"
 	"strconv"
 )
@@ -348,7 +347,7 @@ func (s *Server) checkWrites(items map[string][]writeRequest) (map[string][]writ
 		}
 	}
 	if total == 0 || total > maxWritesPerBatch {
-		return nil, errorf(http.StatusBadRequest, "ValidationException", "BatchWriteItem takes 1 to %d writes, not %d", maxWritesPerBatch, total)
+		return nil, invalid("BatchWriteItem takes 1 to %d writes, not %d", maxWritesPerBatch, total)
 	}
 	return out, nil
 }

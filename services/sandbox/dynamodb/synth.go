@@ -212,8 +212,8 @@ func (s *Server) SetSynth(tableName string, y *Synth) error {
 	return nil
 }
 
-// CreateTables makes the tables of a run file that are not there yet, on demand
-// unless readUnits is given, and has them all make up their items.
+// CreateTables makes the tables of a run file that are not there yet, ready at once and
+// on demand unless readUnits is given, and has them all make up their items.
 func (s *Server) CreateTables(f *runfile.File, readUnits int64, cfg SynthConfig) error {
 	if f.DynamoDB == nil {
 		return nil
@@ -258,6 +258,6 @@ func (s *Server) ensureTable(name string, db *runfile.DynamoDB, readUnits int64)
 		in.AttributeDefinitions = append(in.AttributeDefinitions, attributeDefinition{k.Name, cmp.Or(k.Type, "S")})
 		in.KeySchema = append(in.KeySchema, keySchemaElement{k.Name, []string{"HASH", "RANGE"}[i]})
 	}
-	_, err := s.createTable(in)
+	_, err := s.createTableIn(in, 0) // it was there before the run
 	return err
 }

@@ -118,7 +118,12 @@ func arn(table string) string {
 var tableName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{3,255}$`)
 
 func (s *Server) createTable(in *createTableInput) (*changedOutput, error) {
-	t, err := newTable(in, s.cfg.Now(), s.cfg.UpdateTime)
+	return s.createTableIn(in, s.cfg.UpdateTime)
+}
+
+// createTableIn makes a table that is CREATING for the given time.
+func (s *Server) createTableIn(in *createTableInput, delay time.Duration) (*changedOutput, error) {
+	t, err := newTable(in, s.cfg.Now(), delay)
 	if err != nil {
 		return nil, err
 	}

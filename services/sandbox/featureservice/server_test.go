@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -189,11 +190,11 @@ func TestFaultsWithinTheBody(t *testing.T) {
 }
 
 func TestFaultsOfTheConnection(t *testing.T) {
-	var fault featureservice.Fault
-	h := httptest.NewServer(featureservice.New(featureservice.Config{FeaturesPerFamily: 3, Before: func(*featureservice.Request) featureservice.Fault { return fault }}))
+	var fault atomic.Pointer[featureservice.Fault]
+	h := httptest.NewServer(featureservice.New(featureservice.Config{FeaturesPerFamily: 3, Before: func(*featureservice.Request) featureservice.Fault { return *fault.Load() }}))
 	t.Cleanup(h.Close)
 	post := func(f featureservice.Fault) (*http.Response, error) {
-		fault = f
+		fault.Store(&f)
 		return http.Post(h.URL, "application/json", strings.NewReader(two))
 	}
 	if _, err := post(featureservice.Fault{Drop: true}); !errors.Is(err, io.EOF) {
