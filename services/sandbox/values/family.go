@@ -72,7 +72,7 @@ func (f *Family) Row(userID []byte, epochMS int64) Row { return rowOf(f.hash, us
 func (f *Family) All(row Row) iter.Seq2[string, V] {
 	return func(yield func(string, V) bool) {
 		for i := range f.features {
-			if !yield(f.features[i].name, f.features[i].cell(row).value()) {
+			if !yield(f.features[i].name, f.features[i].value(row)) {
 				return
 			}
 		}
@@ -82,12 +82,14 @@ func (f *Family) All(row Row) iter.Seq2[string, V] {
 // Append writes the members of a JSON object that holds a row: names and values with
 // commas between them, without the braces.
 func (f *Family) Append(dst []byte, row Row, form Form) []byte {
+	var c cell
 	for i := range f.features {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
 		dst = append(dst, f.features[i].quoted...)
-		dst = f.features[i].cell(row).append(dst, form)
+		f.features[i].fill(&c, row)
+		dst = c.append(dst, form)
 	}
 	return dst
 }

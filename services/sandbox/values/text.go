@@ -25,7 +25,7 @@ var (
 )
 
 // text makes the value of a String cell.
-func (c cell) text() string {
+func (c *cell) text() string {
 	switch c.style % 8 {
 	case 0:
 		return strconv.FormatUint(c.hash|1<<63, 16)
@@ -41,7 +41,7 @@ func (c cell) text() string {
 }
 
 // append writes the cell in a form.
-func (c cell) append(dst []byte, form Form) []byte {
+func (c *cell) append(dst []byte, form Form) []byte {
 	attribute := form == Attribute
 	switch c.kind {
 	case Double, Int64:
@@ -94,7 +94,7 @@ func brackets(form Form) (openArray, closeArray, openObject, closeObject string)
 
 // appendDocument writes the value of a JSON cell. Its keys are in order and its
 // numbers are small integers, so that every faithful reader comes to the same text.
-func (c cell) appendDocument(dst []byte, form Form) []byte {
+func (c *cell) appendDocument(dst []byte, form Form) []byte {
 	openArray, closeArray, openObject, closeObject := brackets(form)
 	n := int64(c.hash % 1000)
 	switch c.style % 3 {

@@ -65,7 +65,7 @@ func (v V) String() string {
 // milliseconds).
 func Value(userID string, epochMS int64, family, feature string) V {
 	f := newFeature(family, feature)
-	return f.cell(rowOf(xxh3.HashString(family), []byte(userID), epochMS)).value()
+	return f.value(rowOf(xxh3.HashString(family), []byte(userID), epochMS))
 }
 
 // KindOf gives the kind of a feature whose type is not declared; nulls aside, all its
@@ -126,12 +126,13 @@ type cell struct {
 	hash     uint64  // of String and JSON
 }
 
-func (f *feature) cell(row Row) cell {
+// fill makes c the feature's cell of a row.
+func (f *feature) fill(c *cell, row Row) {
 	h := mix(uint64(row) ^ f.seed)
-	c := cell{kind: f.kind, style: f.style, hash: h}
+	c.kind, c.style, c.hash = f.kind, f.style, h
 	if f.nullable && mix(h)%10 == 0 {
 		c.kind = Null
-		return c
+		return
 	}
 	switch f.kind {
 	case Double:
@@ -141,7 +142,6 @@ func (f *feature) cell(row Row) cell {
 	case Bool:
 		c.integer = int64(h & 1)
 	}
-	return c
 }
 
 // decimalStyles are the doubles that a rounding left: 10^-decimals × [low, low+span).
@@ -196,7 +196,9 @@ func (c *cell) float() float64 {
 	return float64(c.integer) / math.Pow10(int(c.decimals))
 }
 
-func (c cell) value() V {
+func (f *feature) value(row Row) V {
+	var c cell
+	f.fill(&c, row)
 	v := V{Kind: c.kind}
 	switch c.kind {
 	case Double:
