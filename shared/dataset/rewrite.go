@@ -2,8 +2,6 @@ package dataset
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 
@@ -14,7 +12,9 @@ import (
 
 // Rewrite writes a family's file once more with other columns: those wanted that it does
 // not have are null, and types are converted. Rows keep their order. It works on a chunk
-// of values at a time; of the output it holds one compressed row group.
+// of values at a time; of the output it holds one compressed row group. The file must be
+// one that was checked, by its checksum or its size: a damaged one is mostly an error,
+// but may announce values that do not fit memory.
 func Rewrite(ctx context.Context, src io.ReaderAt, size int64, want []FinalColumn, w io.Writer) error {
 	if err := rewrite(ctx, src, size, want, w); err != nil {
 		return fmt.Errorf("rewrite: %w", err)
@@ -72,57 +72,6 @@ func sourcesOf(in *parquet.File, want []FinalColumn) ([]int, error) {
 		return nil, fmt.Errorf("feature %q of the file is not among the columns wanted", f)
 	}
 	return from, nil
-}
-
-// featuresOf gives the feature of each column behind the key columns.
-func featuresOf(in *parquet.File) ([]string, error) {
-	names := map[string]string{}
-	if text, ok := in.Lookup(metaRenamed); ok {
-		if err := json.Unmarshal([]byte(text), &names); err != nil {
-			return nil, fmt.Errorf("metadata %s: %w", metaRenamed, err)
-		}
-	}
-	var features []string
-	for _, field := range in.Schema().Fields()[keyColumns:] {
-		f, ok := names[field.Name()]
-		if !ok {
-			f = field.Name()
-		}
-		features = append(features, f)
-	}
-	return features, nil
-}
-
-// openParquet opens a file of a family and checks its key columns. A file that makes the
-// reader panic is an error.
-func openParquet(src io.ReaderAt, size int64) (f *parquet.File, err error) {
-	defer recoverCorrupt(&err)
-	f, err = parquet.OpenFile(src, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
-	if err != nil {
-		return nil, err
-	}
-	fields := f.Schema().Fields()
-	for i, want := range []struct {
-		name string
-		kind parquet.Kind
-	}{{ColumnUserID, parquet.ByteArray}, {ColumnPITCTimestamp, parquet.Int64}, {ColumnSource, parquet.ByteArray}} {
-		if i >= len(fields) || fields[i].Name() != want.name || !fields[i].Leaf() || !fields[i].Required() || fields[i].Type().Kind() != want.kind {
-			return nil, fmt.Errorf("column %d is not %s: this is no file of a family", i+1, want.name)
-		}
-	}
-	for _, field := range fields[keyColumns:] {
-		if !field.Leaf() || !field.Optional() {
-			return nil, fmt.Errorf("column %q is no nullable feature: this is no file of a family", field.Name())
-		}
-	}
-	return f, nil
-}
-
-// recoverCorrupt turns a panic of the Parquet reader over a damaged file into an error.
-func recoverCorrupt(err *error) {
-	if p := recover(); p != nil {
-		*err = fmt.Errorf("the file is damaged: %v", p)
-	}
 }
 
 type rewriter struct {
@@ -216,53 +165,3 @@ func (r *rewriter) convert(v parquet.Value, want *FinalColumn) (parquet.Value, e
 	}
 	return parquet.ByteArrayValue(r.text[start:]).Level(0, 1, 0), nil
 }
-
-// kindOfParquet gives the kind that a file stores as a Parquet type, Null if none.
-func kindOfParquet(k parquet.Kind) packed.Kind {
-	switch k {
-	case parquet.Double:
-		return packed.Double
-	case parquet.Int64:
-		return packed.Int64
-	case parquet.Boolean:
-		return packed.Bool
-	case parquet.ByteArray:
-		return packed.String
-	default:
-		return packed.Null
-	}
-}
-
-// columnCursor reads a column chunk's values in turn.
-type columnCursor struct {
-	pages  parquet.Pages
-	values parquet.ValueReader
-}
-
-func newColumnCursor(c parquet.ColumnChunk) *columnCursor { return &columnCursor{pages: c.Pages()} }
-
-// read reads some values, which stay valid for as long as they are held. At the end it
-// gives 0 and nil.
-func (c *columnCursor) read(dst []parquet.Value) (int, error) {
-	for {
-		if c.values == nil {
-			page, err := c.pages.ReadPage()
-			if errors.Is(err, io.EOF) {
-				return 0, nil
-			}
-			if err != nil {
-				return 0, err
-			}
-			c.values = page.Values()
-		}
-		n, err := c.values.ReadValues(dst)
-		if errors.Is(err, io.EOF) {
-			c.values, err = nil, nil
-		}
-		if n > 0 || err != nil {
-			return n, err
-		}
-	}
-}
-
-func (c *columnCursor) close() { _ = c.pages.Close() }
