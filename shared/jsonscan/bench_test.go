@@ -79,6 +79,45 @@ func benchNumber(s *jsonscan.Scanner, typed bool) float64 {
 	return n.Float
 }
 
+// BenchmarkScanGuessing reads as BenchmarkScan does, with the scanner's short cuts.
+func BenchmarkScanGuessing(b *testing.B) {
+	var names [benchFeatures + 1][]byte
+	for i := range benchFeatures {
+		names[i] = fmt.Appendf(nil, "feature_%03d", i)
+	}
+	for _, typed := range []bool{false, true} {
+		b.Run(fmt.Sprintf("typed=%v", typed), func(b *testing.B) {
+			data := items(typed)
+			b.SetBytes(int64(len(data)))
+			b.ReportAllocs()
+			sum := 0.0
+			for b.Loop() {
+				s := jsonscan.New(data)
+				s.Object()
+				s.Next()
+				s.Array()
+				for s.Element() {
+					s.Object()
+					i := 0
+					for _, more := s.NextLike(names[0]); more; _, more = s.NextLike(names[i]) {
+						i++
+						n, ok := s.TaggedNumber('N')
+						if !ok {
+							n, _ = s.Number()
+						}
+						sum += n.Float
+					}
+				}
+				s.Next()
+				if err := s.End(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			reportValues(b)
+		})
+	}
+}
+
 func BenchmarkSkip(b *testing.B) {
 	data := items(true)
 	b.SetBytes(int64(len(data)))

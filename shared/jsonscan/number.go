@@ -41,6 +41,23 @@ func (s *Scanner) Number() (Number, error) {
 	return n, nil
 }
 
+// TaggedNumber reads a number as DynamoDB writes it, {"N":"1.5"} for the tag 'N', if it
+// stands next in this form without white space. Otherwise it is false, and nothing was
+// read.
+func (s *Scanner) TaggedNumber(tag byte) (Number, bool) {
+	const before = len(`{"N":"`)
+	d := s.data[s.pos:]
+	if len(d) < before || d[0] != '{' || d[1] != '"' || d[2] != tag || d[3] != '"' || d[4] != ':' || d[5] != '"' {
+		return Number{}, false
+	}
+	n, end, ok := parseNumber(d, before)
+	if !ok || end+1 >= len(d) || d[end] != '"' || d[end+1] != '}' {
+		return Number{}, false
+	}
+	s.pos, s.fresh = s.pos+end+2, false
+	return n, true
+}
+
 // notFinite reads one of Python's words for what JSON has no number for.
 func (s *Scanner) notFinite() (Number, error) {
 	word := s.notFiniteWord()

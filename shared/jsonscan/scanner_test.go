@@ -1,6 +1,7 @@
 package jsonscan_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -43,6 +44,107 @@ func read(s *jsonscan.Scanner) any {
 	default:
 		_ = s.Null()
 		return nil
+	}
+}
+
+// readLike reads as read does, by way of the scanner's short cuts: it guesses each key to
+// be the one that stood longest in guesses, and tries every value as a tagged number.
+func readLike(t *testing.T, s *jsonscan.Scanner, guesses *[][]byte) any {
+	t.Helper()
+	before := *s
+	if n, ok := s.TaggedNumber('N'); ok {
+		whole, _ := read(&before).(map[string]any)
+		literal, _ := whole["N"].(string)
+		if want, ok := jsonscan.ParseNumber([]byte(literal)); !ok || want != n || before.Offset() != s.Offset() {
+			t.Fatalf("tagged number %+v of %v", n, whole)
+		}
+		return whole
+	}
+	switch s.Kind() {
+	case jsonscan.KindObject:
+		s.Object()
+		m := map[string]any{}
+		for {
+			var guess []byte
+			if len(*guesses) > 0 {
+				guess, *guesses = (*guesses)[0], (*guesses)[1:]
+			}
+			key, more := s.NextLike(guess)
+			if !more {
+				return m
+			}
+			if !bytes.ContainsAny(key, `"\`) && bytes.IndexFunc(key, func(r rune) bool { return r < ' ' }) < 0 {
+				*guesses = append(*guesses, bytes.Clone(key), bytes.Clone(key))
+			}
+			m[string(key)] = readLike(t, s, guesses)
+		}
+	case jsonscan.KindArray:
+		s.Array()
+		a := []any{}
+		for s.Element() {
+			a = append(a, readLike(t, s, guesses))
+		}
+		return a
+	}
+	return read(s)
+}
+
+func TestNextLike(t *testing.T) {
+	t.Parallel()
+	guess := []byte("abc")
+	for text, same := range map[string]bool{
+		`{"abc":1}`: true, `{ "abc":1}`: true, `{"abc" :1}`: false, `{"\u0061bc":1}`: false,
+		`{"abd":1}`: false, `{"abcd":1}`: false, `{"ab":1}`: false, `{"":1}`: false,
+	} {
+		s := jsonscan.New([]byte(text))
+		s.Object()
+		got, more := s.NextLike(guess)
+		plain := jsonscan.New([]byte(text))
+		plain.Object()
+		want, _ := plain.Next()
+		if !more || string(got) != string(want) || len(got) > 0 && (&got[0] == &guess[0]) != same {
+			t.Errorf("NextLike in %s = %q, %v", text, got, more)
+		}
+		n, err := s.Number()
+		if _, more := s.NextLike(guess); err != nil || n.Int != 1 || more || s.End() != nil {
+			t.Errorf("behind the key of %s: %+v, %v, %v", text, n, more, s.End())
+		}
+	}
+	s := jsonscan.New([]byte(`{"abc":1 "abc":2}`))
+	s.Object()
+	s.NextLike(guess)
+	s.Skip()
+	if _, more := s.NextLike(guess); more || s.Err() == nil {
+		t.Error("a missing comma went unnoticed")
+	}
+}
+
+func TestTaggedNumber(t *testing.T) {
+	t.Parallel()
+	for text, ok := range map[string]bool{
+		`[{"N":"1.5"},2]`: true, `[{"N":"-3"} , 2]`: true, `[ {"N":"1.5"},2]`: true, `[{"N": "1.5"},2]`: false,
+		`[{"N":"1.5","N":"2"},2]`: false, `[{"S":"1.5"},2]`: false, `[{"N":"x"},2]`: false, `[{"N":"1e999"},2]`: false,
+		`[{"N":"1.5" },2]`: false, `[{"N":1.5},2]`: false,
+	} {
+		s := jsonscan.New([]byte(text))
+		s.Array()
+		s.Element()
+		if n, got := s.TaggedNumber('N'); got != ok || ok && n.Float == 0 && n.Int == 0 {
+			t.Errorf("TaggedNumber in %s = %+v, %v", text, n, got)
+		}
+		if !ok {
+			s.Skip() // still there
+		}
+		two := s.Element()
+		if n, err := s.Number(); !two || err != nil || n.Int != 2 || s.Element() || s.End() != nil {
+			t.Errorf("behind the number of %s: %+v, %v", text, n, s.End())
+		}
+	}
+	for text := `{"N":"1.5"}`; text != ""; text = text[:len(text)-1] {
+		s := jsonscan.New([]byte(text[:len(text)-1]))
+		if _, ok := s.TaggedNumber('N'); ok {
+			t.Errorf("a number in %s", text)
+		}
 	}
 }
 
@@ -257,7 +359,7 @@ func TestAppendCompact(t *testing.T) {
 func FuzzScanner(f *testing.F) {
 	for _, seed := range []string{
 		``, ` `, `null`, `[1,2.5,-3e7,"a",true,false,null,{}]`, `{"a":{"b":[{"c":"\u00e9\ud83d\ude00"}]},"a":2}`,
-		`{"Item":{"f":{"N":"1.5"}}}`, "\"\xff\xc3\x28 \\ud800\\udc00 \\ud800x\"", `[[[[]]]]`, `{"a":1e400}`, `[01]`,
+		`{"Item":{"f":{"N":"1.5"}}}`, `[{"f":{"N":"1"},"g":2}, {"f":{"N":"2"},"g":3}]`, "\"\xff\xc3\x28 \\ud800\\udc00 \\ud800x\"", `[[[[]]]]`, `{"a":1e400}`, `[01]`,
 		`{"a":1,}`, "\"\x01\"", `"0123456789abcdef\n0123456789"`, `12345678901234567890`, `-`, `{"":{"":""}}`, `[1}`,
 	} {
 		f.Add([]byte(seed))
@@ -274,6 +376,13 @@ func FuzzScanner(f *testing.F) {
 		if valid := json.Valid(data); valid != (err == nil) {
 			t.Fatalf("Skip of %q: %v, json.Valid says %v", data, err, valid)
 		}
+		if err != nil {
+			s.Reset(data)
+			readLike(t, &s, new([][]byte))
+			if s.End() == nil {
+				t.Fatalf("%q can be read by guessing, but not skipped: %v", data, err)
+			}
+		}
 		s.Reset(data)
 		got := read(&s)
 		if err != nil {
@@ -289,6 +398,10 @@ func FuzzScanner(f *testing.F) {
 			return
 		}
 		compare(t, data, got)
+		s.Reset(data)
+		if like := readLike(t, &s, new([][]byte)); s.End() != nil || !reflect.DeepEqual(like, got) {
+			t.Fatalf("%q read by guessing: %v, want %v", data, like, got)
+		}
 		compact := jsonscan.AppendCompact(nil, span)
 		s.Reset(compact)
 		if again := read(&s); s.End() != nil || !reflect.DeepEqual(again, got) {

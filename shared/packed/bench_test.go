@@ -55,10 +55,11 @@ func newBenchData(s shape) *benchData {
 func (d *benchData) build(b *packed.Builder) {
 	b.Reset()
 	for f, family := range d.families {
-		k := b.Block(family)
+		open := b.Block
 		if d.columnar {
-			k = b.NewBlock(family)
+			open = b.NewBlock
 		}
+		k := open(family)
 		names := d.names[f]
 		for i, user := range d.users {
 			k.Begin()

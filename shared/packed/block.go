@@ -16,12 +16,15 @@ type Block struct {
 	columns  []column // by the layout's feature numbers; those not used are empty
 	order    []uint32 // features in the order in which this block saw them
 	sampleOf []uint32 // by row
+	first    uint32   // feature with which the row before began
 	size     int      // upper bound of the encoded bytes, closed rows only
 	kept     int      // bytes held while the block is spare
 
 	// The open row.
 	open      bool
-	at        uint32 // number + 1 of the row's last feature, 0 before the first
+	repeated  bool   // it named a feature twice
+	last      uint32 // the row's last feature, or noFeature
+	guess     uint32 // what probably comes next
 	rowValues int    // bytes of its values
 	rowNames  int    // bytes of its names
 	orderWas  int    // what Begin found, for Discard
@@ -30,7 +33,10 @@ type Block struct {
 	scratch   []byte
 }
 
-// promotion is a column as it was before the open row changed its kind.
+const noFeature = math.MaxUint32
+
+// promotion is a column as it was before the open row changed its kind, without a value
+// of that row.
 type promotion struct {
 	feature uint32
 	was     column
@@ -43,12 +49,16 @@ func (k *Block) Rows() int { return len(k.sampleOf) }
 // names, as if it stood alone. It does not depend on the block's other rows.
 func (k *Block) RowBytes() int { return k.rowValues + k.rowNames }
 
+// Repeated reports whether the open row, or the one closed last, has named a feature
+// twice, be it as a null.
+func (k *Block) Repeated() bool { return k.repeated }
+
 // Begin opens a row. A row that is still open is discarded.
 func (k *Block) Begin() {
 	if k.open {
 		k.Discard()
 	}
-	k.open, k.at, k.rowValues, k.rowNames = true, 0, 0, 0
+	k.open, k.repeated, k.last, k.guess, k.rowValues, k.rowNames = true, false, noFeature, k.first, 0, 0
 	k.orderWas, k.sizeWas = len(k.order), k.size
 }
 
@@ -70,8 +80,11 @@ func (k *Block) Discard() {
 		return
 	}
 	k.open = false
+	row := k.Rows()
 	for i := len(k.promoted) - 1; i >= 0; i-- {
-		k.columns[k.promoted[i].feature] = k.promoted[i].was
+		c := &k.columns[k.promoted[i].feature]
+		*c = k.promoted[i].was
+		c.clear(row) // its bitmap is shared with what it became
 	}
 	k.promoted = k.promoted[:0]
 	for _, f := range k.order[k.orderWas:] {
@@ -79,7 +92,11 @@ func (k *Block) Discard() {
 	}
 	k.order, k.size = k.order[:k.orderWas], k.sizeWas
 	for _, f := range k.order {
-		k.columns[f].forget(k.Rows())
+		c := &k.columns[f]
+		if c.has(row) {
+			c.takeBack(row)
+		}
+		c.named = min(c.named, row)
 	}
 	k.rowValues, k.rowNames = 0, 0
 }
@@ -105,6 +122,17 @@ func (k *Block) closeRow(sample uint32, values, was int) {
 	k.owner.rows++
 }
 
+// Guess gives the name of the feature that probably comes next, for a scanner to compare
+// with. It is empty if there is none, or none that stands in JSON as it is: printable
+// ASCII without quotes and backslashes. A name that is a Guess is found faster.
+func (k *Block) Guess() []byte {
+	if int(k.guess) >= len(k.columns) {
+		return nil
+	}
+	c := &k.columns[k.guess]
+	return c.name[:c.plain]
+}
+
 // Null sets a feature of the open row to null, which makes the feature known.
 func (k *Block) Null(name []byte) {
 	k.column(name)
@@ -112,39 +140,37 @@ func (k *Block) Null(name []byte) {
 
 // Double sets a feature of the open row to a double.
 func (k *Block) Double(name []byte, v float64) {
-	c := k.column(name)
-	if c.kind != Double {
-		switch {
-		case c.kind == Null:
-			c.kind = Double
-		case c.kind == Int64 && c.allExact():
-			k.toDouble(c)
-		default:
-			k.scratch = AppendDouble(k.scratch[:0], v)
-			k.text(c, k.scratch)
-			return
-		}
+	if k.number(name, Double, math.Float64bits(v)) {
+		return
 	}
-	k.number(c, math.Float64bits(v))
+	switch c := k.column(name); {
+	case c.kind == Double, c.kind == Null:
+		c.kind = Double
+		k.add8(c, math.Float64bits(v))
+	case c.kind == Int64 && c.allExact():
+		k.toDouble(c)
+		k.add8(c, math.Float64bits(v))
+	default:
+		k.scratch = AppendDouble(k.scratch[:0], v)
+		k.text(c, k.scratch)
+	}
 }
 
 // Int64 sets a feature of the open row to an integer.
 func (k *Block) Int64(name []byte, v int64) {
-	c := k.column(name)
-	if c.kind != Int64 {
-		switch {
-		case c.kind == Null:
-			c.kind = Int64
-		case c.kind == Double && exactAsDouble(v):
-			k.number(c, math.Float64bits(float64(v)))
-			return
-		default:
-			k.scratch = AppendInt64(k.scratch[:0], v)
-			k.text(c, k.scratch)
-			return
-		}
+	if k.number(name, Int64, uint64(v)) {
+		return
 	}
-	k.number(c, uint64(v))
+	switch c := k.column(name); {
+	case c.kind == Int64, c.kind == Null:
+		c.kind = Int64
+		k.add8(c, uint64(v))
+	case c.kind == Double && exactAsDouble(v):
+		k.add8(c, math.Float64bits(float64(v)))
+	default:
+		k.scratch = AppendInt64(k.scratch[:0], v)
+		k.text(c, k.scratch)
+	}
 }
 
 // Bool sets a feature of the open row to a bool.
@@ -158,7 +184,7 @@ func (k *Block) Bool(name []byte, v bool) {
 		}
 		c.kind = Bool
 	}
-	k.place(c)
+	c.placeAt(k.Rows())
 	c.addBit(v)
 	k.rowValues++
 }
@@ -182,42 +208,94 @@ func (k *Block) JSON(name, v []byte) {
 		k.text(c, v)
 		return
 	}
-	k.place(c)
+	c.placeAt(k.Rows())
 	k.rowValues += c.addText(v)
 }
 
-// column gives the column of a feature, in which the open row has no value.
-func (k *Block) column(name []byte) *column {
-	l := k.layout
-	f := l.next[k.at]
-	if int(f) >= len(l.names) || l.names[f] != string(name) {
-		f = l.find(k.at, name)
+// number adds eight bytes as the open row's value, if the guess of the column is right
+// and the column is of the kind.
+func (k *Block) number(name []byte, kind Kind, bits uint64) bool {
+	if int(k.guess) >= len(k.columns) {
+		return false
 	}
-	k.at = f + 1
+	c, row := &k.columns[k.guess], len(k.sampleOf)
+	if c.kind != kind || string(c.name) != string(name) || c.named > row {
+		return false
+	}
+	k.last, k.guess = k.guess, c.follows
 	k.rowNames += len(name) + columnOverhead
-	if int(f) >= len(k.columns) || !k.columns[f].used {
-		k.use(f)
+	c.named = row + 1
+	if c.count == row && !c.sparse {
+		c.count++
+	} else {
+		c.placeAt(row)
+	}
+	c.values = binary.LittleEndian.AppendUint64(c.values, bits)
+	k.rowValues += numberBytes
+	return true
+}
+
+// column gives the column of a feature, in which the open row has no value. It guesses
+// that the feature follows the one before as it did last time, so that the layout's map
+// is asked only where the order changes.
+func (k *Block) column(name []byte) *column {
+	f := k.guess
+	if int(f) >= len(k.columns) || string(k.columns[f].name) != string(name) {
+		f = k.find(f, name)
 	}
 	c := &k.columns[f]
-	if row := len(k.sampleOf); c.next > row { // named twice in this row
-		k.rowValues -= c.takeBack(row)
+	k.last, k.guess = f, c.follows
+	k.rowNames += len(name) + columnOverhead
+	if !c.used {
+		c.used = true
+		k.order = append(k.order, f)
+		k.size += len(name) + columnOverhead + k.Rows()/8 + 1
 	}
+	row := len(k.sampleOf)
+	if c.named > row {
+		k.repeated = true
+		if c.has(row) {
+			k.rowValues -= c.takeBack(row)
+		}
+	}
+	c.named = row + 1
 	return c
 }
 
-// use makes a feature part of this block.
-func (k *Block) use(feature uint32) {
-	for len(k.columns) <= int(feature) {
-		k.columns = append(k.columns, column{})
+// find gives the number of a feature when the guess is wrong. A feature that the row
+// leaves out is stepped over; any other order is learnt.
+func (k *Block) find(guess uint32, name []byte) uint32 {
+	if int(guess) < len(k.columns) {
+		if next := k.columns[guess].follows; int(next) < len(k.columns) && string(k.columns[next].name) == string(name) {
+			return next
+		}
 	}
-	k.columns[feature].used = true
-	k.order = append(k.order, feature)
-	k.size += len(k.layout.names[feature]) + columnOverhead + k.Rows()/8 + 1
+	f := k.layout.feature(name)
+	for i := len(k.columns); i <= int(f); i++ {
+		name := k.layout.names[i]
+		k.columns = append(k.columns, column{name: name, plain: plainBytes(name), follows: uint32(i) + 1})
+	}
+	if k.last == noFeature {
+		k.first = f
+	} else {
+		k.columns[k.last].follows = f
+	}
+	return f
 }
 
-// number adds eight bytes to a column as the open row's value.
-func (k *Block) number(c *column, bits uint64) {
-	k.place(c)
+// plainBytes gives the length of a name that stands in JSON as it is, 0 for any other.
+func plainBytes(name []byte) uint32 {
+	for _, c := range name {
+		if c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return 0
+		}
+	}
+	return uint32(len(name))
+}
+
+// add8 adds eight bytes to a column as the open row's value.
+func (k *Block) add8(c *column, bits uint64) {
+	c.placeAt(k.Rows())
 	c.values = binary.LittleEndian.AppendUint64(c.values, bits)
 	k.rowValues += numberBytes
 }
@@ -227,30 +305,19 @@ func (k *Block) text(c *column, v []byte) {
 	if c.kind != String {
 		k.toText(c)
 	}
-	k.place(c)
+	c.placeAt(k.Rows())
 	k.rowValues += c.addText(v)
-}
-
-// place notes that the open row has a value in the column, which the caller appends.
-func (k *Block) place(c *column) {
-	row := len(k.sampleOf)
-	if c.next == row && !c.sparse {
-		c.next++
-		c.count++
-		return
-	}
-	c.placeAt(row)
 }
 
 // toDouble promotes an Int64 column whose integers are all exact.
 func (k *Block) toDouble(c *column) {
-	k.promoted = append(k.promoted, promotion{k.at - 1, *c})
+	k.promoted = append(k.promoted, promotion{k.last, *c})
 	c.toDouble()
 }
 
 // toText promotes a column of any kind to String.
 func (k *Block) toText(c *column) {
-	k.promoted = append(k.promoted, promotion{k.at - 1, *c})
+	k.promoted = append(k.promoted, promotion{k.last, *c})
 	before := c.valueBytes()
 	c.toText()
 	k.size += max(c.valueBytes()-before, 0)

@@ -8,23 +8,30 @@ import (
 const (
 	numberBytes       = 8   // of a Double or an Int64
 	endBytes          = 4   // of a text's end offset
-	columnStructBytes = 112 // of column itself
+	columnStructBytes = 120 // of a column itself
 )
 
-// column gathers one feature's values. Nulls take no place in values.
+// column gathers one feature's values. Nulls take no place in values. Name and follows
+// stay when the block is emptied, since the next message is likely to look the same.
 type column struct {
+	name    []byte
+	plain   uint32 // length of name if Block.Guess may give it, else 0
+	follows uint32 // feature that came behind this one last time
 	used    bool
-	sparse  bool // present says which rows have a value; else rows [0, next) have
+	sparse  bool // present says which rows have a value; else the first count rows have
 	kind    Kind
-	next    int // row after the last one that has a value, where not sparse or in the open row
-	count   int // values
-	present []uint64
+	named   int    // row in which the feature was named last + 1
+	count   int    // values
 	values  []byte // as on the wire: numbers, bits, or end offsets into text
 	text    []byte
+	present []uint64
 }
 
 func (c *column) reset() {
-	*c = column{present: c.present[:0], values: c.values[:0], text: c.text[:0]}
+	*c = column{
+		name: c.name, plain: c.plain, follows: c.follows,
+		present: c.present[:0], values: c.values[:0], text: c.text[:0],
+	}
 }
 
 // kept gives the bytes that an emptied column holds on to.
@@ -32,21 +39,21 @@ func (c *column) kept() int {
 	return columnStructBytes + cap(c.values) + cap(c.text) + 8*cap(c.present)
 }
 
-// has reports whether a closed row has a value.
+// has reports whether a row has a value.
 func (c *column) has(row int) bool {
 	if !c.sparse {
-		return row < c.next
+		return row < c.count
 	}
 	return row/64 < len(c.present) && c.present[row/64]>>(row%64)&1 != 0
 }
 
-// placeAt notes a value in a row that may come after a gap.
+// placeAt counts a value of the last row, which the caller appends.
 func (c *column) placeAt(row int) {
-	if !c.sparse && c.next < row {
+	if !c.sparse && c.count < row {
 		c.sparse = true
 		c.present = c.present[:0]
-		for i := 0; i < c.next; i += 64 {
-			c.present = append(c.present, lowBits(c.next-i))
+		for i := 0; i < c.count; i += 64 {
+			c.present = append(c.present, lowBits(c.count-i))
 		}
 	}
 	if c.sparse {
@@ -55,7 +62,6 @@ func (c *column) placeAt(row int) {
 		}
 		c.present[row/64] |= 1 << (row % 64)
 	}
-	c.next = row + 1
 	c.count++
 }
 
@@ -67,22 +73,17 @@ func lowBits(n int) uint64 {
 	return 1<<n - 1
 }
 
-// forget drops what the row, which is not closed, may have left.
-func (c *column) forget(row int) {
-	if c.next == row+1 {
-		c.takeBack(row)
-	} else if c.sparse && row/64 < len(c.present) {
+// clear makes a row that is not closed null, where values holds nothing of it.
+func (c *column) clear(row int) {
+	if c.sparse && row/64 < len(c.present) {
 		c.present[row/64] &^= 1 << (row % 64)
 	}
 }
 
-// takeBack drops the last value, which is the row's, and gives its bytes.
+// takeBack drops the value of the last row, which has one, and gives its bytes.
 func (c *column) takeBack(row int) (bytes int) {
-	c.next = row
 	c.count--
-	if c.sparse {
-		c.present[row/64] &^= 1 << (row % 64)
-	}
+	c.clear(row)
 	switch c.kind {
 	case Double, Int64:
 		bytes = numberBytes

@@ -33,15 +33,16 @@ func (b *Builder) Encode(dst []byte, src Source) []byte {
 }
 
 func (k *Block) appendTo(dst []byte) []byte {
-	dst = appendString(dst, k.layout.family)
+	dst = appendName(dst, k.layout.family)
 	dst = binary.AppendUvarint(dst, uint64(len(k.sampleOf)))
 	for _, s := range k.sampleOf {
 		dst = binary.AppendUvarint(dst, uint64(s))
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(k.order)))
 	for _, f := range k.order {
-		dst = appendString(dst, k.layout.names[f])
-		dst = k.columns[f].appendTo(dst, len(k.sampleOf))
+		c := &k.columns[f]
+		dst = appendName(dst, c.name)
+		dst = c.appendTo(dst, len(k.sampleOf))
 	}
 	return dst
 }
@@ -65,7 +66,7 @@ func (c *column) appendPresence(dst []byte, rows int) []byte {
 		var word uint64
 		switch {
 		case !c.sparse:
-			word = lowBits(max(c.next-i, 0))
+			word = lowBits(max(c.count-i, 0))
 		case i/64 < len(c.present):
 			word = c.present[i/64]
 		}
@@ -76,7 +77,7 @@ func (c *column) appendPresence(dst []byte, rows int) []byte {
 	return dst
 }
 
-func appendString(dst []byte, s string) []byte {
-	dst = binary.AppendUvarint(dst, uint64(len(s)))
-	return append(dst, s...)
+func appendName[T string | []byte](dst []byte, name T) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(name)))
+	return append(dst, name...)
 }
