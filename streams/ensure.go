@@ -126,3 +126,85 @@ func Count(ctx context.Context, js jetstream.JetStream, stream, subject string) 
 	}
 	return n, nil
 }
+
+// Pending counts the messages that the consumer of a stage has not settled for a run:
+// those not delivered and those delivered and not acked. It serves streams that keep what
+// is acked.
+func Pending(ctx context.Context, js jetstream.JetStream, s stage.Name, run string) (int64, error) {
+	cons, err := js.Consumer(ctx, Of(s), ConsumerName(s, run))
+	if err != nil {
+		return 0, fmt.Errorf("consumer %s: %w", ConsumerName(s, run), err)
+	}
+	info := cons.CachedInfo()
+	return int64(info.NumPending) + int64(info.NumAckPending), nil
+}
+
+// LastSequence gives the sequence of the last message of a subject, 0 if there is none.
+func LastSequence(ctx context.Context, js jetstream.JetStream, stream, subject string) (uint64, error) {
+	st, err := js.Stream(ctx, stream)
+	if err != nil {
+		return 0, fmt.Errorf("stream %s: %w", stream, err)
+	}
+	msg, err := st.GetLastMsgForSubject(ctx, subject)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("stream %s: %w", stream, err)
+	}
+	return msg.Sequence, nil
+}
+
+// Full tells whether a stream has less room left than one of its largest messages needs
+// to be sure of its place.
+func Full(ctx context.Context, js jetstream.JetStream, stream string) (bool, error) {
+	st, err := js.Stream(ctx, stream)
+	if err != nil {
+		return false, fmt.Errorf("stream %s: %w", stream, err)
+	}
+	info := st.CachedInfo()
+	headroom := uint64(8 * info.Config.MaxMsgSize)
+	return info.Config.MaxBytes > 0 && info.State.Bytes+headroom > uint64(info.Config.MaxBytes), nil
+}
+
+// PurgeUpTo removes the messages of a subject up to a sequence.
+func PurgeUpTo(ctx context.Context, js jetstream.JetStream, stream, subject string, last uint64) error {
+	st, err := js.Stream(ctx, stream)
+	if err != nil {
+		return fmt.Errorf("stream %s: %w", stream, err)
+	}
+	if err := st.Purge(ctx, jetstream.WithPurgeSubject(subject), jetstream.WithPurgeSequence(last+1)); err != nil {
+		return fmt.Errorf("purge %s of stream %s: %w", subject, stream, err)
+	}
+	return nil
+}
+
+// msgNotFoundCode is what the server answers to the deletion of a message that is gone.
+const msgNotFoundCode = 10057
+
+// Delete removes one message; it may be gone already.
+func Delete(ctx context.Context, js jetstream.JetStream, stream string, sequence uint64) error {
+	st, err := js.Stream(ctx, stream)
+	if err != nil {
+		return fmt.Errorf("stream %s: %w", stream, err)
+	}
+	err = st.DeleteMsg(ctx, sequence)
+	var api *jetstream.APIError
+	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) && !(errors.As(err, &api) && api.ErrorCode == msgNotFoundCode) {
+		return fmt.Errorf("delete message %d of stream %s: %w", sequence, stream, err)
+	}
+	return nil
+}
+
+// Subjects gives the subjects of a stream that match a filter, with their messages.
+func Subjects(ctx context.Context, js jetstream.JetStream, stream, filter string) (map[string]uint64, error) {
+	st, err := js.Stream(ctx, stream)
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: %w", stream, err)
+	}
+	info, err := st.Info(ctx, jetstream.WithSubjectFilter(filter))
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: %w", stream, err)
+	}
+	return info.State.Subjects, nil
+}

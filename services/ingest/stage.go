@@ -73,7 +73,7 @@ func (s *Stage) Do(ctx context.Context, m *stage.Message, u *Unit, out stage.Out
 		return []stage.Verdict[*Unit]{{Rest: u, Err: err}}
 	}
 	if sealed && m.Sequence > last {
-		return []stage.Verdict[*Unit]{{Rest: u, Err: failure.Permanent(failure.AfterSeal, "the batch arrived after the run's input was closed; run again with it, or close later")}}
+		return []stage.Verdict[*Unit]{{Rest: u, Err: failure.Permanent(failure.AfterSeal, intake.LateReason)}}
 	}
 	b, err := s.take(ctx, m)
 	if err == nil {

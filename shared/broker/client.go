@@ -5,11 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/fastfeaturefetch/fff/shared/stage"
+	"github.com/fastfeaturefetch/fff/streams"
 )
 
 // Client is a connection and JetStream on it.
@@ -32,7 +36,7 @@ func NewClient(nc *nats.Conn) (*Client, error) {
 // PublishStaged puts a part on the queue of the orchestrator's leader, with back-off until
 // the broker acknowledges it or ctx ends.
 func (c *Client) PublishStaged(ctx context.Context, run string, data []byte) error {
-	msg := &nats.Msg{Subject: "fff.parts." + run, Data: data}
+	msg := &nats.Msg{Subject: streams.Subject(stage.Parts, run), Data: data}
 	return c.PublishUntil(ctx, msg, func(string) {})
 }
 
@@ -66,6 +70,21 @@ func (c *Client) PublishUntil(ctx context.Context, msg *nats.Msg, waiting func(s
 	}
 }
 
+// PublishWork puts requests on a stage's queue, as the stages do.
+func (c *Client) PublishWork(ctx context.Context, to stage.Name, run string, epoch uint64, data []byte) error {
+	msg := &nats.Msg{Subject: streams.Subject(to, run), Data: data, Header: nats.Header{streams.HeaderEpoch: {strconv.FormatUint(epoch, 10)}}}
+	return c.PublishUntil(ctx, msg, func(string) {})
+}
+
+// PublishBatch puts a record batch on a run's input, as producers do.
+func (c *Client) PublishBatch(ctx context.Context, run, contentType string, data []byte) error {
+	msg := &nats.Msg{Subject: streams.Subject(stage.Ingest, run), Data: data, Header: nats.Header{}}
+	if contentType != "" {
+		msg.Header.Set("Content-Type", contentType)
+	}
+	return c.PublishUntil(ctx, msg, func(string) {})
+}
+
 const flushSubject = "fff.flush."
 
 // AskFlush tells the writers that nothing more of a run is on its way, so that they need
@@ -77,6 +96,32 @@ func (c *Client) OnFlush(fn func(run string)) (stop func(), err error) {
 	sub, err := c.NC.Subscribe(flushSubject+"*", func(m *nats.Msg) { fn(strings.TrimPrefix(m.Subject, flushSubject)) })
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to %s*: %w", flushSubject, err)
+	}
+	return func() { _ = sub.Unsubscribe() }, nil
+}
+
+// Request is a request that somebody sent on core NATS.
+type Request struct {
+	Subject string
+	Data    []byte
+	header  nats.Header
+}
+
+// Header gives a header of the request.
+func (r *Request) Header(name string) string { return r.header.Get(name) }
+
+// Serve answers requests on a subject, each in a goroutine of its own. A nil answer sends
+// nothing.
+func (c *Client) Serve(subject string, answer func(*Request) []byte) (stop func(), err error) {
+	sub, err := c.NC.Subscribe(subject, func(m *nats.Msg) {
+		go func() {
+			if reply := answer(&Request{Subject: m.Subject, Data: m.Data, header: m.Header}); reply != nil {
+				_ = m.Respond(reply) // who asked asks again
+			}
+		}()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("subscribe to %s: %w", subject, err)
 	}
 	return func() { _ = sub.Unsubscribe() }, nil
 }

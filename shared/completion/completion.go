@@ -85,6 +85,20 @@ func (c *Cells) Count() int64 {
 	return n
 }
 
+// Samples counts the samples that have a cell in the set.
+func (c *Cells) Samples() int64 {
+	var any dataset.Bitmap
+	for _, b := range c.families {
+		if len(b) > len(any) {
+			any = append(any, make(dataset.Bitmap, len(b)-len(any))...)
+		}
+		for i, w := range b {
+			any[i] |= w
+		}
+	}
+	return int64(any.Count())
+}
+
 // CountOf counts the cells of a family.
 func (c *Cells) CountOf(family string) int64 { return int64(c.families[family].Count()) }
 

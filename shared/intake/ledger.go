@@ -17,6 +17,9 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/work"
 )
 
+// LateReason is why a batch that comes after the seal is a dead letter.
+const LateReason = "the batch arrived after the run's input was closed; run again with it, or close later"
+
 // Batch is what became of one batch.
 type Batch struct {
 	Requests  []work.Request // the cells that this batch is the first to ask for

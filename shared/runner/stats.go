@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/fastfeaturefetch/fff/shared/broker"
 	"github.com/fastfeaturefetch/fff/shared/broker/fleet"
 )
 
@@ -45,7 +46,7 @@ func (s *Stats) failed(run string, n int64) {
 	s.with(run, func(st *fleet.RunStats) { st.Failed += n })
 }
 func (s *Stats) waiting(run, why string) {
-	s.with(run, func(st *fleet.RunStats) { st.Waiting = HeaderText(why, 200) })
+	s.with(run, func(st *fleet.RunStats) { st.Waiting = broker.HeaderText(why, 200) })
 }
 
 // In counts cells that were asked of the stage.

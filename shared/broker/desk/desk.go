@@ -50,7 +50,7 @@ func Done(ctx context.Context, c *broker.Client, run string, epoch uint64, keys 
 
 // ServeDone answers Done. done gives the sets, or an error when it cannot tell.
 func ServeDone(c *broker.Client, done func(run string, epoch uint64, keys []sample.Key) ([][]uint64, error)) (stop func(), err error) {
-	return serve(c, subjectDone+"*", func(m *nats.Msg) []byte {
+	return c.Serve(subjectDone+"*", func(m *broker.Request) []byte {
 		const key = len(sample.Key{})
 		if len(m.Data) < 8 || (len(m.Data)-8)%key != 0 {
 			return nil
@@ -63,7 +63,7 @@ func ServeDone(c *broker.Client, done func(run string, epoch uint64, keys []samp
 		if err != nil {
 			return nil
 		}
-		var reply []byte
+		reply := []byte{}
 		for _, s := range sets {
 			for _, w := range s {
 				reply = binary.LittleEndian.AppendUint64(reply, w)
@@ -80,7 +80,7 @@ func Share(ctx context.Context, c *broker.Client, ask []byte) ([]byte, error) {
 
 // ServeShare answers Share.
 func ServeShare(c *broker.Client, answer func([]byte) []byte) (stop func(), err error) {
-	return serve(c, subjectShare, func(m *nats.Msg) []byte { return answer(m.Data) })
+	return c.Serve(subjectShare, func(m *broker.Request) []byte { return answer(m.Data) })
 }
 
 func request(ctx context.Context, c *broker.Client, subject string, data []byte) ([]byte, error) {
@@ -94,12 +94,4 @@ func request(ctx context.Context, c *broker.Client, subject string, data []byte)
 		return nil, fmt.Errorf("ask the orchestrator on %s: %w", subject, err)
 	}
 	return m.Data, nil
-}
-
-func serve(c *broker.Client, subject string, answer func(*nats.Msg) []byte) (func(), error) {
-	sub, err := c.NC.Subscribe(subject, func(m *nats.Msg) { _ = m.Respond(answer(m)) })
-	if err != nil {
-		return nil, fmt.Errorf("subscribe to %s: %w", subject, err)
-	}
-	return func() { _ = sub.Unsubscribe() }, nil
 }

@@ -124,3 +124,6 @@ func (l *Listener) Beats() []Beat {
 
 // Stop ends the listening.
 func (l *Listener) Stop() { _ = l.sub.Unsubscribe() }
+
+// Alive tells whether the instance has spoken lately and has not said good-bye.
+func (b *Beat) Alive() bool { return b.State != "stopped" && time.Since(b.Seen) < 4*BeatInterval }

@@ -60,21 +60,33 @@ type Input struct {
 	FromDataset bool `json:"from_dataset,omitempty"`
 }
 
+// Epoch tells when an epoch was opened and sealed.
+type Epoch struct {
+	Epoch    uint64    `json:"epoch"`
+	Hash     string    `json:"hash"` // of its run file
+	OpenedAt time.Time `json:"opened_at"`
+	SealedAt time.Time `json:"sealed_at,omitzero"`
+}
+
 // Record is what the bucket keeps of a run.
 type Record struct {
-	Run       string    `json:"run"`
-	Epoch     uint64    `json:"epoch"`
-	Token     string    `json:"token"` // of the system that owns the dataset; names its staging area
-	State     State     `json:"state"`
-	Outcome   State     `json:"outcome,omitempty"` // while finalising: what the run will be, unless cells are missing
-	Reason    string    `json:"reason,omitempty"`
-	Teardown  string    `json:"teardown,omitempty"`
-	RunFile   string    `json:"run_file"` // as given, ${ENV} unexpanded
-	Hash      string    `json:"hash"`
-	Input     Input     `json:"input"`
-	Round     int       `json:"round"`               // rounds of repair made since the run was opened
-	SkipDone  bool      `json:"skip_done,omitempty"` // cells may be committed or failed already: ingest asks the leader
-	Dataset   string    `json:"dataset"`
+	Run      string  `json:"run"`
+	Epoch    uint64  `json:"epoch"`
+	Token    string  `json:"token"` // of the system that owns the dataset; names its staging area
+	State    State   `json:"state"`
+	Outcome  State   `json:"outcome,omitempty"` // while finalising: what the run will be, unless cells are missing
+	Reason   string  `json:"reason,omitempty"`
+	Teardown string  `json:"teardown,omitempty"`
+	RunFile  string  `json:"run_file"` // as given, ${ENV} unexpanded
+	Hash     string  `json:"hash"`
+	Input    Input   `json:"input"`
+	Round    int     `json:"round"`               // rounds of repair made since the run was opened
+	SkipDone bool    `json:"skip_done,omitempty"` // cells may be committed or failed already: ingest asks the leader
+	Dataset  string  `json:"dataset"`
+	Epochs   []Epoch `json:"epochs,omitempty"` // opened since the run's record was made
+	// Replayed names the bad records and batches that the epoch's replay has sent again, as
+	// kind, a zero byte and reason: they are no failures any more, unless they fail again.
+	Replayed  []string  `json:"replayed,omitempty"`
 	CreatedAt time.Time `json:"created_at"`
 	StartedAt time.Time `json:"started_at"`
 	EndedAt   time.Time `json:"ended_at,omitzero"`

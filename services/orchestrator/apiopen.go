@@ -1,0 +1,180 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fastfeaturefetch/fff/shared/broker"
+	"github.com/fastfeaturefetch/fff/shared/broker/runs"
+	"github.com/fastfeaturefetch/fff/shared/completion"
+	"github.com/fastfeaturefetch/fff/shared/control"
+	"github.com/fastfeaturefetch/fff/shared/runfile"
+	"github.com/fastfeaturefetch/fff/streams"
+)
+
+// maxRuns bounds the runs that work at the same time: each costs every instance memory.
+const maxRuns = 32
+
+// open opens a run, or resumes one. The same run file for a run that works already changes
+// nothing; another one that may be resumed with opens the next epoch.
+func (s *Service) open(ctx context.Context, g *errgroup.Group, run string, r *broker.Request) (any, error) {
+	file, err := parse(run, r.Data)
+	if err != nil {
+		return nil, err
+	}
+	takeOver := r.Header(control.HeaderTakeOver) == "true"
+	j, err := s.jobToOpen(ctx, g, file, r.Data)
+	if err != nil {
+		return nil, err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	defer j.publish()
+	return j.openFor(ctx, file, r.Data, takeOver)
+}
+
+func parse(run string, data []byte) (*runfile.File, error) {
+	file, err := runfile.Parse("run file", data)
+	if err == nil {
+		_, err = (&runs.Record{Run: run, RunFile: string(data)}).File()
+	}
+	if bad, ok := errors.AsType[*runfile.Error](err); ok {
+		return nil, &control.Error{Code: control.CodeBadRunFile, Field: bad.Field, Message: bad.Error()}
+	}
+	if err != nil {
+		return nil, control.Errorf(control.CodeBadRunFile, "%v", err)
+	}
+	if file.Run != run {
+		return nil, &control.Error{Code: control.CodeBadRunFile, Field: "run", Message: fmt.Sprintf("the run file is for run %q, the request for %q; make them equal", file.Run, run)}
+	}
+	return file, nil
+}
+
+// jobToOpen gives the job of a run, a new one if there is none.
+func (s *Service) jobToOpen(ctx context.Context, g *errgroup.Group, file *runfile.File, source []byte) (*job, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if j := s.jobs[file.Run]; j != nil {
+		return j, nil
+	}
+	working, reserved := 0, file.Input.MaxBytes
+	for _, j := range s.jobs {
+		if st := j.status.Load(); !st.Ended() {
+			working++
+			reserved += j.maxInput.Load()
+		}
+	}
+	if limit := streams.MaxBytes(streams.Ingest); working >= maxRuns || reserved > limit {
+		return nil, control.Errorf(control.CodeOverCapacity, "%d runs work already, and with this one %d bytes of input would be reserved of %d; wait for one to end, or lower input.max_bytes", working, reserved, limit)
+	}
+	j := newJob(s, &runs.Record{Run: file.Run, State: runs.Created, RunFile: string(source), Hash: file.Hash(), CreatedAt: time.Now().UTC()})
+	j.idle = true
+	s.jobs[file.Run] = j
+	g.Go(func() error { j.loop(ctx); return nil })
+	return j, nil
+}
+
+func (j *job) openFor(ctx context.Context, file *runfile.File, source []byte, takeOver bool) (any, error) {
+	opened := func() control.Opened { return control.Opened{Run: j.rec.Run, Epoch: j.rec.Epoch} }
+	fresh := j.rec.Revision == 0
+	if !fresh {
+		old, err := runfile.Parse(j.rec.Run, []byte(j.rec.RunFile))
+		if err == nil {
+			err = runfile.CheckResume(old, file)
+		}
+		if err != nil {
+			e := control.Errorf(control.CodeResumeRefused, "%v", err)
+			if bad, ok := errors.AsType[*runfile.Error](err); ok {
+				e.Field = bad.Field
+			}
+			return nil, e
+		}
+	}
+	working := !fresh && !j.rec.State.Ended()
+	if working && j.rec.State != runs.Finalising && j.rec.Hash == file.Hash() {
+		return opened(), nil
+	}
+	if j.rec.State == runs.Finalising {
+		return nil, control.Errorf(control.CodeWrongState, "run %s is finalising; open it again when it has ended", j.rec.Run)
+	}
+	if j.rec.Teardown == runs.TeardownPending {
+		if err := j.teardown(ctx); err != nil {
+			return nil, err
+		}
+	}
+	previous := *j.rec
+	j.rec.RunFile, j.rec.Hash = string(source), file.Hash()
+	err := j.openAs(ctx, takeOver, working)
+	if err != nil {
+		if j.rec.Revision == previous.Revision {
+			*j.rec = previous
+		}
+		if fresh {
+			j.s.forget(j)
+		}
+		return nil, err
+	}
+	j.idle = false
+	return opened(), nil
+}
+
+// openAs opens the next epoch. When the run works already its input goes on; otherwise the
+// producers send it again, and what failed before is tried again.
+func (j *job) openAs(ctx context.Context, takeOver, working bool) error {
+	if err := j.prepare(); err != nil {
+		return control.Errorf(control.CodeBadRunFile, "%v", err)
+	}
+	if err := j.claim(ctx, takeOver); err != nil {
+		return err
+	}
+	if !working {
+		if _, err := streams.PurgeSubject(ctx, j.s.d.Client.JS, streams.Failed, streams.FailedSubject(j.rec.Run, "*")); err != nil {
+			return err
+		}
+	}
+	return j.open(ctx, func(r *runs.Record) {
+		if working {
+			if r.Input.Sealed {
+				r.State = runs.Draining
+			}
+			return
+		}
+		r.Input, r.Round, r.Replayed = runs.Input{}, 0, nil
+		r.StartedAt = time.Now().UTC()
+	})
+}
+
+// forget drops a job that never came to be.
+func (s *Service) forget(j *job) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.jobs[j.rec.Run] == j {
+		delete(s.jobs, j.rec.Run)
+	}
+	j.gone = true
+}
+
+// failedCells gives the cells that are in dead letters, as they were when the epoch's
+// ingest first asked.
+func (j *job) failedCells() (*completion.Cells, error) {
+	if j.watch.failedCells != nil {
+		return j.watch.failedCells, nil
+	}
+	failed := completion.NewCells()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for l, err := range j.letters(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		for key, family := range cellsOf(l) {
+			failed.Add(family, j.samples.Add(key))
+		}
+	}
+	j.watch.failedCells = failed
+	return failed, nil
+}

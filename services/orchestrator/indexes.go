@@ -1,0 +1,79 @@
+package orchestrator
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/zeebo/xxh3"
+
+	"github.com/fastfeaturefetch/fff/shared/commitlog"
+	"github.com/fastfeaturefetch/fff/shared/dataset"
+)
+
+// checksum is the checksum of small files of the dataset.
+func checksum(data []byte) string { return fmt.Sprintf("%016x", xxh3.Hash(data)) }
+
+// indexName gives the completion index of a visible file: the one of the part that its
+// name tells.
+func indexName(file string) (string, bool) {
+	name, ok := strings.CutPrefix(file, "part-")
+	if !ok {
+		return "", false
+	}
+	name, ok = strings.CutSuffix(name, ".parquet")
+	if !ok {
+		return "", false
+	}
+	_, _, err := dataset.ParseIndexName(name)
+	return name, err == nil
+}
+
+// indexCache keeps the index read last: files come sorted by family, so a few are kept.
+type indexCache struct {
+	store dataset.Store
+	parts map[string]*dataset.Part
+}
+
+// maxCachedIndexes bounds what the cache keeps: indexes of some 100,000 samples each.
+const maxCachedIndexes = 16
+
+// read gives a completion index. A file that is not there or cannot be decoded matches
+// fs.ErrNotExist: it proves nothing.
+func (c *indexCache) read(ctx context.Context, name string) (*dataset.Part, error) {
+	if p := c.parts[name]; p != nil {
+		return p, nil
+	}
+	data, err := c.store.GetIndex(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	p, err := dataset.DecodePart(data)
+	if err != nil {
+		return nil, fmt.Errorf("completion index %s is damaged: %w: %w", name, err, fs.ErrNotExist)
+	}
+	if c.parts == nil || len(c.parts) >= maxCachedIndexes {
+		c.parts = map[string]*dataset.Part{}
+	}
+	c.parts[name] = p
+	return p, nil
+}
+
+// of gives the index of a file and the file's family in it.
+func (c *indexCache) of(ctx context.Context, file *commitlog.File) (*dataset.Part, *dataset.FamilyPart, error) {
+	name, ok := indexName(file.Name)
+	if !ok {
+		return nil, nil, fmt.Errorf("file %s is named as none of ours: %w", file.Name, fs.ErrNotExist)
+	}
+	p, err := c.read(ctx, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := range p.Families {
+		if f := &p.Families[i]; f.Family == file.Family && f.File.Name == file.Name {
+			return p, f, nil
+		}
+	}
+	return nil, nil, fmt.Errorf("completion index %s does not name family %s: %w", name, file.Family, fs.ErrNotExist)
+}

@@ -1,0 +1,250 @@
+package orchestrator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/fastfeaturefetch/fff/shared/broker/commits"
+	"github.com/fastfeaturefetch/fff/shared/broker/runs"
+	"github.com/fastfeaturefetch/fff/shared/commitlog"
+	"github.com/fastfeaturefetch/fff/shared/completion"
+	"github.com/fastfeaturefetch/fff/shared/control"
+	"github.com/fastfeaturefetch/fff/shared/dataset"
+	"github.com/fastfeaturefetch/fff/shared/runfile"
+)
+
+// tick is how often a run is looked at.
+const tick = 150 * time.Millisecond
+
+// job is a run that the leader looks after. Its steps run one at a time under mu.
+type job struct {
+	s   *Service
+	log zerolog.Logger
+
+	mu       sync.Mutex
+	rec      *runs.Record
+	file     *runfile.File // nil until it could be read
+	store    dataset.Store
+	commits  *commits.Log
+	rolls    int // rollbacks of the log that were dealt with
+	restored bool
+	idle     bool // made for an opening that has not succeeded yet: there is nothing to do
+	gone     bool
+
+	// What is committed, by the indexes of the live files.
+	samples   *completion.Samples
+	committed *completion.Cells
+	fromCache map[commitlog.FileID]int64 // rows that came from DynamoDB
+
+	watch    watch
+	status   atomic.Pointer[control.Status]
+	maxInput atomic.Int64 // bytes of input reserved for the run
+}
+
+func newJob(s *Service, rec *runs.Record) *job {
+	j := &job{s: s, rec: rec, log: s.d.Log.With().Str("run", rec.Run).Logger()}
+	j.forget()
+	j.publish()
+	return j
+}
+
+func (j *job) forget() {
+	j.samples, j.committed, j.fromCache = completion.NewSamples(), completion.NewCells(), map[commitlog.FileID]int64{}
+}
+
+// loop looks at the run until ctx ends or nothing is left to do.
+func (j *job) loop(ctx context.Context) {
+	wait := time.NewTimer(0)
+	defer wait.Stop()
+	failures := 0
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-wait.C:
+		}
+		pause := tick
+		j.mu.Lock()
+		if j.gone {
+			j.mu.Unlock()
+			return
+		}
+		err := j.step(ctx)
+		if err == nil {
+			failures = 0
+		} else if ctx.Err() == nil {
+			failures++
+			pause = min(tick<<min(failures, 6), 5*time.Second)
+			j.log.Warn().Err(err).Str("state", string(j.rec.State)).Msg("a step of the run failed; trying again")
+			j.watch.trouble = err.Error()
+		}
+		if err == nil {
+			j.watch.trouble = ""
+		}
+		j.publish()
+		j.mu.Unlock()
+		wait.Reset(pause)
+	}
+}
+
+// step does what the run's state asks for.
+func (j *job) step(ctx context.Context) error {
+	if j.idle {
+		return nil
+	}
+	if j.rec.State.Ended() {
+		if j.rec.Teardown != runs.TeardownPending {
+			return nil
+		}
+		return j.teardown(ctx)
+	}
+	if !j.restored {
+		if err := j.restore(ctx); err != nil {
+			return err
+		}
+	}
+	if j.rec.State == runs.Finalising {
+		return j.finalise(ctx)
+	}
+	return j.look(ctx)
+}
+
+// prepare reads the run file and opens the dataset and the log.
+func (j *job) prepare() error {
+	file, err := j.rec.File()
+	if err != nil {
+		return err
+	}
+	j.file = file
+	j.maxInput.Store(file.Input.MaxBytes)
+	dir := dataset.RunDir(file.Output.Dir, j.rec.Run)
+	store, err := dataset.OpenDisk(dir)
+	if err != nil {
+		return fmt.Errorf("output.dir: %w", err)
+	}
+	j.store = store
+	if abs, err := filepath.Abs(dir); err == nil {
+		j.rec.Dataset = abs
+	}
+	j.commits = commits.New(j.s.d.Client, j.rec.Run, j.base)
+	j.rolls = 0
+	return nil
+}
+
+// base reads the files that an epoch started with.
+func (j *job) base(e *commitlog.Entry) ([]commitlog.File, error) {
+	if e.Base == "" {
+		return nil, nil
+	}
+	data, err := j.store.GetIndex(context.Background(), e.Base)
+	if err != nil {
+		return nil, err
+	}
+	if sum := checksum(data); sum != e.BaseSum {
+		return nil, fmt.Errorf("%s has checksum %s, the commit log says %s", e.Base, sum, e.BaseSum)
+	}
+	var files []commitlog.File
+	if err := json.Unmarshal(data, &files); err != nil {
+		return nil, fmt.Errorf("%s: %w", e.Base, err)
+	}
+	return files, nil
+}
+
+// restore takes up a run where the last leader left it.
+func (j *job) restore(ctx context.Context) error {
+	if err := j.prepare(); err != nil {
+		return j.stop(ctx, runs.Failed, fmt.Sprintf("the run file cannot be used by this orchestrator: %v", err))
+	}
+	if err := j.commits.CatchUp(ctx); err != nil {
+		return err
+	}
+	// Listed before the log was read again below, so that a file made visible meanwhile
+	// is in the log by then.
+	visible, err := j.store.ListVisible(ctx)
+	if err != nil {
+		return err
+	}
+	if err := j.commits.CatchUp(ctx); err != nil {
+		return err
+	}
+	why := ""
+	j.commits.View(func(s *commitlog.State) {
+		switch {
+		case s.Epoch != j.rec.Epoch:
+			why = fmt.Sprintf("the run's record is at epoch %d, its commit log at %d", j.rec.Epoch, s.Epoch)
+		case s.Sealed && j.rec.State != runs.Finalising:
+			why = "its epoch is sealed"
+		}
+		for _, v := range visible {
+			if why == "" && !s.Sealed && !s.Live(commitlog.FileID{Family: v.Family, Name: v.Name}) {
+				why = fmt.Sprintf("%s is visible, but not in the commit log: the broker's store was put back", v.Path)
+			}
+		}
+	})
+	if why != "" {
+		return j.reopen(ctx, why)
+	}
+	if err := j.load(ctx); err != nil {
+		return err
+	}
+	j.restored = true
+	j.watch.reset(j.file)
+	j.watch.countLive(j)
+	return nil
+}
+
+// load reads the completion indexes of the live files.
+func (j *job) load(ctx context.Context) error {
+	j.forget()
+	var files []commitlog.File
+	j.commits.View(func(s *commitlog.State) { files = s.Files() })
+	indexes := indexCache{store: j.store}
+	for i := range files {
+		p, f, err := indexes.of(ctx, &files[i])
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // the finaliser voids it, and its cells are fetched again
+		}
+		if err != nil {
+			return err
+		}
+		j.committed.AddPart(j.samples, p, f)
+		j.fromCache[files[i].ID()] = f.FromDynamoDB
+	}
+	return nil
+}
+
+// put writes the run's record.
+func (j *job) put(ctx context.Context, change func(*runs.Record)) error {
+	next := *j.rec
+	change(&next)
+	if err := j.s.bucket.Put(ctx, &next); err != nil {
+		if errors.Is(err, runs.ErrConflict) {
+			if now, gerr := j.s.bucket.Get(ctx, j.rec.Run); gerr == nil {
+				j.rec, j.restored = now, false
+			}
+		}
+		return err
+	}
+	*j.rec = next
+	return nil
+}
+
+// stop ends a run early: what is committed is kept and written up, the rest is dropped.
+func (j *job) stop(ctx context.Context, outcome runs.State, reason string) error {
+	if j.rec.State.Ended() || (j.rec.State == runs.Finalising && j.rec.Outcome != "") {
+		return nil
+	}
+	j.log.Warn().Str("reason", reason).Msg("the run is stopped")
+	return j.put(ctx, func(r *runs.Record) {
+		r.State, r.Outcome, r.Reason = runs.Finalising, outcome, reason
+	})
+}

@@ -1,0 +1,178 @@
+package orchestrator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nuid"
+
+	"github.com/fastfeaturefetch/fff/shared/broker/commits"
+	"github.com/fastfeaturefetch/fff/shared/broker/runs"
+	"github.com/fastfeaturefetch/fff/shared/commitlog"
+	"github.com/fastfeaturefetch/fff/shared/dataset"
+	"github.com/fastfeaturefetch/fff/streams"
+)
+
+// reopen opens the next epoch of a run that goes on: what is missing is sent again.
+func (j *job) reopen(ctx context.Context, why string) error {
+	j.log.Info().Str("why", why).Msg("opening the next epoch")
+	return j.open(ctx, func(*runs.Record) {})
+}
+
+// open opens an epoch above every epoch that the log or the dataset knows. change is
+// applied to the run's record as the epoch begins.
+func (j *job) open(ctx context.Context, change func(*runs.Record)) error {
+	j.restored = false
+	if err := j.commits.CatchUp(ctx); err != nil {
+		return err
+	}
+	if err := j.seal(ctx, "the next epoch is opened"); err != nil {
+		return err
+	}
+	if err := streams.Purge(ctx, j.s.d.Client.JS, j.rec.Run); err != nil {
+		return err
+	}
+	base, err := j.recoverBase(ctx)
+	if err != nil {
+		return err
+	}
+	epoch, err := j.nextEpoch(ctx)
+	if err != nil {
+		return err
+	}
+	if err := j.own(ctx, epoch); err != nil {
+		return err
+	}
+	if err := j.store.Remove(ctx, dataset.SuccessName); err != nil {
+		return err
+	}
+	if err := j.begin(ctx, epoch, base); err != nil {
+		return err
+	}
+	j.rolls = j.commits.Rollbacks()
+	now := time.Now().UTC()
+	err = j.put(ctx, func(r *runs.Record) {
+		r.Epoch, r.Token, r.State, r.Outcome, r.Reason, r.Teardown = epoch, j.s.system, runs.Running, "", "", ""
+		r.SkipDone = len(base) > 0 || r.Round > 0
+		r.EndedAt = time.Time{}
+		r.Epochs = append(slices.Clone(r.Epochs), runs.Epoch{Epoch: epoch, Hash: r.Hash, OpenedAt: now})
+		change(r)
+	})
+	if err != nil {
+		return err
+	}
+	if err := j.sweepStaging(ctx, epoch); err != nil {
+		return err
+	}
+	if err := streams.OpenConsumers(ctx, j.s.d.Client.JS, j.rec.Run); err != nil {
+		return err
+	}
+	if err := streams.Rewind(ctx, j.s.d.Client.JS, j.rec.Run); err != nil {
+		return err
+	}
+	j.restored = true
+	j.watch.reset(j.file)
+	j.watch.countLive(j)
+	return nil
+}
+
+// seal ends the open epoch, if one is open: from here on nothing commits.
+func (j *job) seal(ctx context.Context, reason string) error {
+	for {
+		opened := false
+		entry := &commitlog.Entry{Type: commitlog.Seal, Reason: reason}
+		j.commits.View(func(s *commitlog.State) { opened, entry.Epoch = s.Opened(), s.Epoch })
+		if !opened {
+			return nil
+		}
+		err := j.commits.Append(ctx, entry)
+		if !errors.Is(err, commits.ErrConflict) {
+			return err
+		}
+	}
+}
+
+// nextEpoch gives an epoch above all that the record, the log, the manifest, the owner and
+// the names in the dataset know: each of them alone may have been put back.
+func (j *job) nextEpoch(ctx context.Context) (uint64, error) {
+	epoch := j.rec.Epoch
+	j.commits.View(func(s *commitlog.State) { epoch = max(epoch, s.Epoch) })
+	if data, err := j.store.Get(ctx, dataset.ManifestName); err == nil {
+		if m, err := dataset.DecodeManifest(data); err == nil {
+			for _, e := range m.Epochs {
+				epoch = max(epoch, e.Epoch)
+			}
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return 0, err
+	}
+	if o, err := j.owner(ctx); err == nil && o != nil {
+		epoch = max(epoch, o.Epoch)
+	} else if err != nil {
+		return 0, err
+	}
+	names, err := j.store.ListIndexes(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, n := range names {
+		if e, _, err := dataset.ParseIndexName(n); err == nil {
+			epoch = max(epoch, e)
+		}
+	}
+	dirs, err := j.store.ListStaging(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, n := range dirs {
+		if e, _, err := dataset.ParseStagingName(n); err == nil {
+			epoch = max(epoch, e)
+		}
+	}
+	return epoch + 1, nil
+}
+
+// begin makes the epoch's staging area, writes down the files it starts with and appends
+// the Open entry.
+func (j *job) begin(ctx context.Context, epoch uint64, base []commitlog.File) error {
+	if err := j.store.BeginEpoch(ctx, epoch, j.s.system); err != nil {
+		return err
+	}
+	entry := &commitlog.Entry{Type: commitlog.Open, Epoch: epoch, RunFileHash: j.rec.Hash, Families: j.file.FamilyIDs(), Token: j.s.system}
+	if len(base) > 0 {
+		data, err := json.Marshal(base)
+		if err != nil {
+			return fmt.Errorf("files at the start of epoch %d: %w", epoch, err)
+		}
+		// Unique, so that of two leaders that open the same epoch the one that loses
+		// cannot overwrite what the other's entry names.
+		entry.Base, entry.BaseSum = dataset.IndexName(epoch, "open-"+nuid.Next()), checksum(data)
+		if err := j.store.PutIndex(ctx, entry.Base, data); err != nil {
+			return err
+		}
+	}
+	return j.commits.Append(ctx, entry)
+}
+
+// sweepStaging removes the staging areas of all other epochs, which fences whoever still
+// works for them.
+func (j *job) sweepStaging(ctx context.Context, keep uint64) error {
+	dirs, err := j.store.ListStaging(ctx)
+	if err != nil {
+		return err
+	}
+	for _, d := range dirs {
+		if d == dataset.StagingName(keep, j.s.system) {
+			continue
+		}
+		if err := j.store.RemoveStaging(ctx, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,182 @@
+// Package orchestrator opens runs, commits parts, follows progress, proves completion and
+// tears down.
+//
+// Any number of instances may run; one leads, by a lease. The lease makes one leader
+// likely, no more: what guards the dataset is the commit log, which refuses the append of
+// a leader that another has overtaken.
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nuid"
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fastfeaturefetch/fff/shared/broker"
+	"github.com/fastfeaturefetch/fff/shared/broker/fleet"
+	"github.com/fastfeaturefetch/fff/shared/broker/runs"
+	"github.com/fastfeaturefetch/fff/shared/runner"
+	"github.com/fastfeaturefetch/fff/shared/shares"
+	"github.com/fastfeaturefetch/fff/shared/stage"
+	"github.com/fastfeaturefetch/fff/streams"
+)
+
+// Config is what the environment says of the orchestrator.
+type Config struct {
+	Replicas int `envconfig:"FFF_STREAM_REPLICAS" default:"1" unit:"replicas" desc:"Replicas of every stream; 3 on a cluster of three servers."`
+
+	// Store is the directory of an embedded broker's store, "" otherwise. It goes into
+	// _owner, so that another process on this machine can tell whether we live.
+	Store string `ignored:"true"`
+}
+
+// Validate checks the number of replicas.
+func (c *Config) Validate() error {
+	if c.Replicas < 1 || c.Replicas > 5 || c.Replicas%2 == 0 {
+		return fmt.Errorf("FFF_STREAM_REPLICAS is %d; use 1, 3 or 5", c.Replicas)
+	}
+	return nil
+}
+
+// Deps is what the service is given.
+type Deps struct {
+	Client   *broker.Client
+	Instance string
+	Metrics  *runner.Metrics
+	Log      zerolog.Logger
+	Grace    time.Duration
+}
+
+// Service is the orchestrator.
+type Service struct {
+	cfg    Config
+	d      Deps
+	bucket *runs.Bucket
+	lease  *fleet.Lease
+
+	mu     sync.Mutex
+	system string // id of this system, which owns datasets
+	jobs   map[string]*job
+	beats  *fleet.Listener
+	led    bool // somebody led before us, as far as we know
+}
+
+// New makes the service. It starts nothing.
+func New(cfg Config, d Deps) *Service {
+	d.Log = d.Log.With().Str("service", "orchestrator").Str("instance", d.Instance).Logger()
+	return &Service{cfg: cfg, d: d, bucket: runs.Open(d.Client.NC, d.Client.JS), lease: fleet.NewLease(d.Client, "leader", d.Instance), jobs: map[string]*job{}}
+}
+
+// Beat tells what the instance is doing.
+func (s *Service) Beat() fleet.Beat {
+	state := "ready"
+	return fleet.Beat{Service: "orchestrator", Instance: s.d.Instance, State: state}
+}
+
+// Run makes the streams, then leads whenever the lease is free, until ctx ends.
+func (s *Service) Run(ctx context.Context) error {
+	if err := s.prepare(ctx); err != nil {
+		return err
+	}
+	beats, err := fleet.Listen(s.d.Client)
+	if err != nil {
+		return err
+	}
+	defer beats.Stop()
+	s.beats = beats
+	var g errgroup.Group
+	g.Go(func() error { return fleet.Announce(ctx, s.d.Client, "fff-orchestrator", s.Beat) })
+	g.Go(func() error {
+		s.lease.Keep(ctx, func(ctx context.Context) {
+			if err := s.lead(ctx); err != nil && ctx.Err() == nil {
+				s.d.Log.Error().Err(err).Msg("leading failed; giving the lease back")
+			}
+		})
+		return nil
+	})
+	return g.Wait()
+}
+
+// prepare waits for the broker to make streams; services start in any order.
+func (s *Service) prepare(ctx context.Context) error {
+	for {
+		err := streams.Ensure(ctx, s.d.Client.JS, s.cfg.Replicas)
+		if err == nil {
+			s.system, err = s.bucket.SystemID(ctx, func() string { return strings.ToLower(nuid.Next()[:8]) })
+		}
+		if err == nil {
+			return nil
+		}
+		s.d.Log.Warn().Err(err).Msg("the streams cannot be made; trying again")
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// lead does the leader's work until ctx ends.
+func (s *Service) lead(ctx context.Context) error {
+	s.d.Log.Debug().Msg("leading")
+	g, ctx := errgroup.WithContext(ctx)
+	all, err := s.bucket.List(ctx)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.jobs = map[string]*job{}
+	s.mu.Unlock()
+	for _, rec := range all {
+		s.start(ctx, g, rec)
+	}
+	parts := runner.New(runner.Config{
+		Stage: stage.Parts, Service: "orchestrator", Instance: s.d.Instance,
+		Workers: 4, Grace: s.d.Grace, DoubleAck: true,
+	}, &partsStage{s}, s.d.Client, s.d.Metrics, s.d.Log)
+	granter := shares.NewGranter(shares.DefaultLease)
+	if s.led || len(all) > 0 {
+		granter = shares.NewSuccessor(shares.DefaultLease, time.Now())
+	}
+	s.led = true
+	stop, err := s.serve(ctx, g, granter)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	g.Go(func() error { return parts.Run(ctx) })
+	return g.Wait()
+}
+
+// start begins to look after a run.
+func (s *Service) start(ctx context.Context, g *errgroup.Group, rec *runs.Record) *job {
+	j := newJob(s, rec)
+	s.mu.Lock()
+	s.jobs[rec.Run] = j
+	s.mu.Unlock()
+	g.Go(func() error { j.loop(ctx); return nil })
+	return j
+}
+
+func (s *Service) job(run string) *job {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.jobs[run]
+}
+
+func hostname() string {
+	h, err := os.Hostname()
+	if err != nil {
+		return "unknown"
+	}
+	return h
+}
+
+var errNoLongerLeading = errors.New("this instance leads no longer")

@@ -1,0 +1,134 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/fastfeaturefetch/fff/shared/control"
+	"github.com/fastfeaturefetch/fff/shared/dataset"
+)
+
+// ownerBeat is how often the owner of a dataset says that it lives. A stranger watches for
+// three of them; no two clocks are compared.
+const ownerBeat = 2 * time.Second
+
+// errTakenOver says that another system owns the dataset now.
+var errTakenOver = errors.New("another system has taken the dataset over")
+
+// owner reads _owner; nil when there is none.
+func (j *job) owner(ctx context.Context) (*dataset.Owner, error) {
+	data, err := j.store.Get(ctx, dataset.OwnerName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return dataset.DecodeOwner(data)
+}
+
+func (j *job) ownership(epoch uint64) ([]byte, error) {
+	return dataset.EncodeOwner(&dataset.Owner{
+		Broker: j.s.system, Epoch: epoch, Host: hostname(), PID: os.Getpid(), Store: j.s.cfg.Store, Beat: time.Now().UTC(),
+	})
+}
+
+// claim makes this system the owner of the dataset, unless another one lives and is not
+// to be taken over.
+func (j *job) claim(ctx context.Context, takeOver bool) error {
+	for {
+		o, err := j.owner(ctx)
+		if err != nil {
+			return err
+		}
+		if o == nil {
+			data, err := j.ownership(0)
+			if err != nil {
+				return err
+			}
+			if err = j.store.Create(ctx, dataset.OwnerName, data); errors.Is(err, fs.ErrExist) {
+				continue
+			}
+			return err
+		}
+		if o.Broker == j.s.system {
+			return nil
+		}
+		if !takeOver {
+			alive, err := j.lives(ctx, o)
+			if err != nil {
+				return err
+			}
+			if alive {
+				return control.Errorf(control.CodeOwned, "another system (broker %s on %s, process %d, epoch %d) works on %s; wait for it, use another run id or output.dir, or take the dataset over with --take-over", o.Broker, o.Host, o.PID, o.Epoch, j.rec.Dataset)
+			}
+		}
+		return j.own(ctx, o.Epoch)
+	}
+}
+
+// lives tells whether the owner of a dataset is alive. One with a store on this machine
+// holds the store's lock; of any other the beat goes on while we watch.
+func (j *job) lives(ctx context.Context, o *dataset.Owner) (bool, error) {
+	if o.Store != "" && o.Host == hostname() {
+		lock := flock.New(filepath.Join(o.Store, "lock"), flock.SetFlag(os.O_RDWR))
+		free, err := lock.TryLock()
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return false, nil
+		case err == nil && free:
+			return false, lock.Unlock()
+		case err == nil:
+			return true, nil
+		}
+	}
+	for range 3 {
+		select {
+		case <-ctx.Done():
+			return false, context.Cause(ctx)
+		case <-time.After(ownerBeat + ownerBeat/4):
+		}
+		now, err := j.owner(ctx)
+		if err != nil {
+			return false, err
+		}
+		if now == nil || now.Broker != o.Broker {
+			return false, nil
+		}
+		if !now.Beat.Equal(o.Beat) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// own writes this system into _owner.
+func (j *job) own(ctx context.Context, epoch uint64) error {
+	data, err := j.ownership(epoch)
+	if err != nil {
+		return err
+	}
+	j.watch.owned = time.Now()
+	return j.store.Put(ctx, dataset.OwnerName, data)
+}
+
+// beat says that the owner lives, and finds out if it is the owner no longer.
+func (j *job) beat(ctx context.Context) error {
+	if time.Since(j.watch.owned) < ownerBeat {
+		return nil
+	}
+	o, err := j.owner(ctx)
+	if err != nil {
+		return err
+	}
+	if o != nil && o.Broker != j.s.system {
+		return errTakenOver
+	}
+	return j.own(ctx, j.rec.Epoch)
+}

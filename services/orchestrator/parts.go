@@ -1,0 +1,123 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/fastfeaturefetch/fff/shared/broker/commits"
+	"github.com/fastfeaturefetch/fff/shared/commitlog"
+	"github.com/fastfeaturefetch/fff/shared/dataset"
+	"github.com/fastfeaturefetch/fff/shared/failure"
+	"github.com/fastfeaturefetch/fff/shared/stage"
+)
+
+// partsStage decides on staged parts. It implements stage.Stage, so that the runner feeds
+// it as it feeds every other stage.
+type partsStage struct{ s *Service }
+
+// Units implements stage.Stage.
+func (p *partsStage) Units(m *stage.Message) ([]*commitlog.Staged, error) {
+	staged, err := commitlog.DecodeStaged(m.Data)
+	if err != nil {
+		return nil, failure.Permanent(failure.BadMessage, "%w", err)
+	}
+	return []*commitlog.Staged{staged}, nil
+}
+
+// Letter implements stage.Stage.
+func (p *partsStage) Letter(m *stage.Message, _ *commitlog.Staged) stage.Letter {
+	return stage.Letter{Kind: stage.KindBatch, Data: m.Data, ContentType: "application/json", Count: 1}
+}
+
+// Do implements stage.Stage.
+func (p *partsStage) Do(ctx context.Context, m *stage.Message, staged *commitlog.Staged, _ stage.Outputs) []stage.Verdict[*commitlog.Staged] {
+	j := p.s.job(m.Run.ID)
+	err := errNoLongerLeading
+	if j != nil {
+		err = j.decide(ctx, staged)
+	}
+	if err == nil {
+		return nil
+	}
+	return []stage.Verdict[*commitlog.Staged]{{Rest: staged, Err: failure.RetryAfter(200*time.Millisecond, failure.Internal, "%w", err)}}
+}
+
+// decide appends the verdict on a part to the commit log, unless it stands there.
+func (j *job) decide(ctx context.Context, staged *commitlog.Staged) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !j.restored {
+		return errors.New("the run is being taken up")
+	}
+	if err := j.commits.CatchUp(ctx); err != nil {
+		return err
+	}
+	if j.commits.Rollbacks() != j.rolls {
+		return errors.New("the broker's store was put back; the run is being opened again")
+	}
+	for {
+		err := j.decideOnce(ctx, staged)
+		if !errors.Is(err, commits.ErrConflict) {
+			return err
+		}
+	}
+}
+
+func (j *job) decideOnce(ctx context.Context, staged *commitlog.Staged) error {
+	var outcome commitlog.Outcome
+	var epoch uint64
+	var opened bool
+	j.commits.View(func(s *commitlog.State) {
+		outcome, _ = s.Part(staged.Epoch, staged.Part)
+		epoch, opened = s.Epoch, s.Opened()
+	})
+	entry := &commitlog.Entry{Epoch: staged.Epoch, Part: staged.Part}
+	switch {
+	case outcome != "":
+		return nil
+	case staged.Epoch != epoch || !opened:
+		entry.Type, entry.Reason = commitlog.Void, fmt.Sprintf("the part is of epoch %d, which has ended", staged.Epoch)
+		return j.commits.Append(ctx, entry)
+	}
+	part, err := (&indexCache{store: j.store}).read(ctx, dataset.IndexName(staged.Epoch, staged.Part))
+	if errors.Is(err, fs.ErrNotExist) {
+		entry.Type, entry.Reason = commitlog.Void, fmt.Sprintf("its completion index is not in the dataset (%v); do writer and orchestrator share output.dir?", err)
+		return j.commits.Append(ctx, entry)
+	}
+	if err != nil {
+		return err
+	}
+	rejected := map[string][]byte{}
+	for i := range part.Families {
+		f := &part.Families[i]
+		if both := j.committed.Overlap(j.samples, part, f); both != nil {
+			rejected[f.Family] = commitlog.PackBitmap(both)
+		}
+	}
+	if len(rejected) > 0 {
+		entry.Type, entry.Rejected, entry.Reason = commitlog.Reject, rejected, "it holds cells that are committed already"
+		return j.commits.Append(ctx, entry)
+	}
+	entry.Type, entry.Files = commitlog.Commit, commitlog.FilesOf(part)
+	if err := j.commits.Append(ctx, entry); err != nil {
+		return err
+	}
+	j.took(part)
+	return nil
+}
+
+// took notes the cells of a part that was committed.
+func (j *job) took(part *dataset.Part) {
+	for i := range part.Families {
+		f := &part.Families[i]
+		j.committed.AddPart(j.samples, part, f)
+		j.fromCache[commitlog.FileID{Family: f.Family, Name: f.File.Name}] = f.FromDynamoDB
+		j.watch.files++
+		j.watch.bytes += f.File.Bytes
+		j.watch.committed += f.File.Rows
+		j.watch.fromCache += f.FromDynamoDB
+	}
+}

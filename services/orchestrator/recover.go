@@ -1,0 +1,183 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+
+	"github.com/fastfeaturefetch/fff/shared/commitlog"
+	"github.com/fastfeaturefetch/fff/shared/dataset"
+)
+
+// recoverBase finds the files that belong to the dataset before an epoch begins, makes them
+// all visible, and removes what is visible and does not belong.
+//
+// The log's live files belong. So do visible files that the log does not know: nothing is
+// made visible before it is committed, so they were committed in a log that is lost, or
+// that was put back to an earlier copy. Of those that overlap with the files before them
+// nothing is kept: their cells are there already.
+func (j *job) recoverBase(ctx context.Context) ([]commitlog.File, error) {
+	r := recovery{j: j, ctx: ctx, indexes: indexCache{store: j.store}, seen: map[commitlog.FileID]bool{}}
+	j.forget()
+	if err := r.staged(); err != nil {
+		return nil, err
+	}
+	var live []commitlog.File
+	known := map[commitlog.FileID]bool{}
+	j.commits.View(func(s *commitlog.State) { live = s.Files() })
+	for i := range live {
+		known[live[i].ID()] = true
+		if err := r.take(&live[i]); err != nil {
+			return nil, err
+		}
+	}
+	visible, err := j.store.ListVisible(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range visible {
+		if known[commitlog.FileID{Family: v.Family, Name: v.Name}] {
+			continue
+		}
+		if err := r.adopt(v); err != nil {
+			return nil, err
+		}
+	}
+	return r.files, nil
+}
+
+// recovery gathers the files of the base.
+type recovery struct {
+	j       *job
+	ctx     context.Context
+	indexes indexCache
+	areas   map[uint64][]string // tokens of the staging areas of each epoch
+	files   []commitlog.File
+	seen    map[commitlog.FileID]bool
+}
+
+// staged lists the staging areas, where committed files may still wait.
+func (r *recovery) staged() error {
+	dirs, err := r.j.store.ListStaging(r.ctx)
+	if err != nil {
+		return err
+	}
+	r.areas = map[uint64][]string{}
+	for _, d := range dirs {
+		if epoch, token, err := dataset.ParseStagingName(d); err == nil {
+			r.areas[epoch] = append(r.areas[epoch], token)
+		}
+	}
+	return nil
+}
+
+// take makes a file part of the base if it is, or can be made, visible and whole. What is
+// not comes to be missing, and is fetched again.
+func (r *recovery) take(f *commitlog.File) error {
+	if r.seen[f.ID()] {
+		return nil
+	}
+	r.seen[f.ID()] = true
+	p, fp, err := r.indexes.of(r.ctx, f)
+	if errors.Is(err, fs.ErrNotExist) {
+		r.j.log.Warn().Err(err).Str("file", f.Name).Str("family", f.Family).Msg("a file has no completion index; its cells are fetched again")
+		return r.j.store.RemoveVisible(r.ctx, f.Family, f.Name)
+	}
+	if err != nil {
+		return err
+	}
+	whole, err := r.j.ensureVisible(r.ctx, f, r.areas[p.Epoch])
+	if err != nil {
+		return err
+	}
+	if !whole || r.j.committed.Overlap(r.j.samples, p, fp) != nil {
+		return r.j.store.RemoveVisible(r.ctx, f.Family, f.Name)
+	}
+	r.files = append(r.files, *f)
+	r.j.committed.AddPart(r.j.samples, p, fp)
+	r.j.fromCache[f.ID()] = fp.FromDynamoDB
+	return nil
+}
+
+// adopt takes in a visible file that the log does not know, and with it the other files of
+// its part: they were committed together.
+func (r *recovery) adopt(v dataset.VisibleFile) error {
+	name, ok := indexName(v.Name)
+	if !ok || v.Family == "" {
+		return nil // not one of ours; the proof at the end will name it
+	}
+	p, err := r.indexes.read(r.ctx, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return r.j.store.RemoveVisible(r.ctx, v.Family, v.Name)
+	}
+	if err != nil {
+		return err
+	}
+	removed := false
+	r.j.commits.View(func(s *commitlog.State) { removed = s.Removed(commitlog.FileID{Family: v.Family, Name: v.Name}) })
+	if removed {
+		return r.j.store.RemoveVisible(r.ctx, v.Family, v.Name)
+	}
+	files := commitlog.FilesOf(p)
+	i := slices.IndexFunc(files, func(f commitlog.File) bool { return f.Family == v.Family })
+	if i < 0 {
+		return r.j.store.RemoveVisible(r.ctx, v.Family, v.Name)
+	}
+	for i := range files {
+		if err := r.takeStaged(&files[i], p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeStaged is take for a file whose commit is inferred from a sister's being visible.
+// It may have been removed since, by a swap whose log is lost; then it is simply not there.
+func (r *recovery) takeStaged(f *commitlog.File, p *dataset.Part) error {
+	_, err := r.j.store.StatVisible(r.ctx, f.Family, f.Name)
+	if errors.Is(err, fs.ErrNotExist) && len(r.areas[p.Epoch]) == 0 {
+		return nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return r.take(f)
+}
+
+// ensureVisible makes a committed file visible and tells whether it is there with its size.
+func (j *job) ensureVisible(ctx context.Context, f *commitlog.File, tokens []string) (bool, error) {
+	size, err := j.store.StatVisible(ctx, f.Family, f.Name)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := j.reveal(ctx, f, tokens); err != nil {
+			if errors.Is(err, dataset.ErrNotStaged) {
+				return false, nil
+			}
+			return false, err
+		}
+		size, err = j.store.StatVisible(ctx, f.Family, f.Name)
+	}
+	if err != nil {
+		return false, err
+	}
+	return size == f.Bytes, nil
+}
+
+func (j *job) reveal(ctx context.Context, f *commitlog.File, tokens []string) error {
+	name, ok := indexName(f.Name)
+	if !ok {
+		return dataset.ErrNotStaged
+	}
+	epoch, part, err := dataset.ParseIndexName(name)
+	if err != nil {
+		return dataset.ErrNotStaged
+	}
+	staged := dataset.StagedFile{Bytes: f.Bytes, Checksum: f.Checksum, UploadID: f.UploadID}
+	for _, token := range tokens {
+		err := j.store.Reveal(ctx, epoch, token, part, f.Family, f.Name, staged)
+		if !errors.Is(err, dataset.ErrNotStaged) {
+			return err
+		}
+	}
+	return dataset.ErrNotStaged
+}

@@ -1,0 +1,91 @@
+package orchestrator
+
+import (
+	"maps"
+
+	"github.com/fastfeaturefetch/fff/shared/broker/fleet"
+	"github.com/fastfeaturefetch/fff/shared/control"
+	"github.com/fastfeaturefetch/fff/shared/stage"
+)
+
+// publish makes the run's status anew from what the leader sees.
+func (j *job) publish() {
+	r, w := j.rec, &j.watch
+	st := &control.Status{
+		Run: r.Run, Epoch: r.Epoch, State: string(r.State), Teardown: r.Teardown, Reason: r.Reason, Round: r.Round,
+		InputSealed: r.Input.Sealed, InputHash: r.Input.Hash,
+		RecordsSeen: w.records, BadRecords: w.bad, Records: w.records - w.bad, Samples: int64(w.samples),
+		Requested: w.requested, Committed: w.committed,
+		BySource:     map[string]int64{sourceDynamoDB: w.fromCache, sourceFeatureService: w.committed - w.fromCache},
+		FailedByCode: maps.Clone(w.failed),
+		Files:        w.files, Bytes: w.bytes, Dataset: r.Dataset, StartedAt: r.StartedAt, EndedAt: r.EndedAt,
+	}
+	for _, n := range w.failed {
+		st.Failed += n
+	}
+	st.Stages = j.stages()
+	if w.trouble != "" && st.Reason == "" {
+		st.Reason = w.trouble
+	}
+	j.status.Store(st)
+}
+
+// view gives the status as last published, with the newest counts of the instances.
+func (j *job) view() *control.Status {
+	st := *j.status.Load()
+	st.ReadUnits = j.s.readUnits(st.Run)
+	return &st
+}
+
+var services = map[stage.Name]string{
+	stage.Ingest: "ingest", stage.Dynamo: "dynamo-fetcher", stage.FSFast: "fs-fast", stage.FSSlow: "fs-slow", stage.Writer: "writer",
+}
+
+// stages adds up what the instances say of themselves.
+func (j *job) stages() []control.StageStatus {
+	var beats []fleet.Beat
+	if j.s.beats != nil {
+		beats = j.s.beats.Beats()
+	}
+	var all []control.StageStatus
+	for _, name := range []stage.Name{stage.Ingest, stage.Dynamo, stage.FSFast, stage.FSSlow, stage.Writer} {
+		st := control.StageStatus{Name: string(name), Lag: j.watch.lags[name]}
+		for _, b := range beats {
+			if b.Service != services[name] {
+				continue
+			}
+			if b.Alive() {
+				st.Instances++
+			}
+			run, ok := b.Runs[j.rec.Run]
+			if !ok || run.Epoch != j.rec.Epoch {
+				continue
+			}
+			st.CellsIn += run.In
+			st.CellsOut += run.Out
+			st.CellsFailed += run.Failed
+			if run.Waiting != "" && b.Alive() {
+				st.Waiting = run.Waiting
+			}
+		}
+		if name == stage.Writer {
+			st.CellsOut = j.watch.committed
+		}
+		all = append(all, st)
+	}
+	return all
+}
+
+// readUnits adds up the read units that the instances have used for a run, by table.
+func (s *Service) readUnits(run string) map[string]float64 {
+	if s.beats == nil {
+		return nil
+	}
+	units := map[string]float64{}
+	for _, b := range s.beats.Beats() {
+		for table, n := range b.Runs[run].Units {
+			units[table] += n
+		}
+	}
+	return units
+}
