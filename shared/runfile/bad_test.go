@@ -22,6 +22,8 @@ func TestBadFiles(t *testing.T) {
 		{"two documents", "", "run: a\n---\nrun: b\n", 3, "", []string{"second YAML document"}},
 		{"not UTF-8", "", "run: a\nfamilies: \xff\n", 2, "", []string{"not UTF-8 here; save it as UTF-8"}},
 		{"deep nesting", "", "run: a\nx: " + strings.Repeat("[", 100), 2, "", []string{"nested too deeply"}},
+		{"too many anchors", "", "run: a\nx: " + strings.Repeat("&a ", 2000), 2, "", []string{"more than 1000 of the signs"}},
+		{"too many items", "", "run: a\nx: {" + strings.Repeat("a,", 70_000), 2, "", []string{"more than 60000 items; declare fewer"}},
 		{"too large", "", strings.Repeat("# comment\n", 60_000), 0, "", []string{"600000 bytes; the most is 524288"}},
 		{"syntax", "lane: slow", "lane: [slow", 6, "", []string{"no valid YAML"}},
 		{"unquoted reference in flow", "{name: user_id, value: \"{user_id}\"}", "{name: ${NAME}, value: \"{user_id}\"}", 8, "", []string{"needs quotes"}},

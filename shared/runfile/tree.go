@@ -14,9 +14,11 @@ import (
 )
 
 // Bounds on what the YAML parser is given: its time grows with the square of the
-// nesting, and aliases can stand for far more than their bytes.
+// nesting and of the items that have no value, and aliases can stand for far more than
+// their bytes.
 const (
 	maxDepth      = 64
+	maxItems      = 60_000 // commas and dashes
 	maxIndicators = 1_000   // anchors, tags and explicit keys
 	maxNodes      = 200_000 // values, those behind aliases counted each time
 )
@@ -66,8 +68,8 @@ func readTree(name string, data []byte) (*node, error) {
 	if line, column, bad := invalidUTF8(data); bad {
 		return nil, fail(line, column, "the run file is not UTF-8 here; save it as UTF-8")
 	}
-	if line, bad := tooDeep(data); bad {
-		return nil, fail(line, 1, "the run file is nested too deeply; no setting needs more than six levels")
+	if line, msg := excessive(data); msg != "" {
+		return nil, fail(line, 1, "%s", msg)
 	}
 	file, err := parseYAML(data)
 	if err != nil {
@@ -107,12 +109,11 @@ func parseYAML(data []byte) (file *ast.File, err error) {
 }
 
 func syntaxError(name string, data []byte, err error) *Error {
-	e := &Error{File: name, Msg: "no valid YAML: " + err.Error()}
 	y, ok := errors.AsType[yaml.Error](err)
 	if !ok {
-		return e
+		return &Error{File: name, Msg: "no valid YAML: " + err.Error()}
 	}
-	e.Msg = "no valid YAML: " + y.GetMessage()
+	e := &Error{File: name, Msg: "no valid YAML: " + y.GetMessage()} // its Error prints the source, slowly
 	if tk := y.GetToken(); tk != nil && tk.Position != nil {
 		e.Line, e.Column = tk.Position.Line, tk.Position.Column
 	}
@@ -142,10 +143,10 @@ func invalidUTF8(data []byte) (line, column int, bad bool) {
 	return line, 1, true
 }
 
-// tooDeep finds nesting that no run file needs, before the parser sees it. It knows
-// no quotes, so it errs on the side of refusing absurd text.
-func tooDeep(data []byte) (line int, bad bool) {
-	depth, indicators := 0, 0
+// excessive finds what no run file needs and the parser should not see. It knows no
+// quotes, so it errs on the side of refusing absurd text.
+func excessive(data []byte) (line int, msg string) {
+	depth, indicators, items := 0, 0, 0
 	for l := range bytes.Lines(data) {
 		line++
 		dashes := 0
@@ -159,15 +160,23 @@ func tooDeep(data []byte) (line int, bad bool) {
 				if i+1 == len(l) || l[i+1] <= ' ' {
 					dashes++
 				}
+			case ',':
+				items++
 			case '&', '!', '?', '*':
 				indicators++
 			}
 		}
-		if depth > maxDepth || dashes > maxDepth || indicators > maxIndicators {
-			return line, true
+		items += dashes
+		switch {
+		case depth > maxDepth || dashes > maxDepth:
+			return line, "the run file is nested too deeply; no setting needs more than six levels"
+		case indicators > maxIndicators:
+			return line, fmt.Sprintf("the run file has more than %d of the signs & ! ? *; it needs none", maxIndicators)
+		case items > maxItems:
+			return line, fmt.Sprintf("the run file has more than %d items; declare fewer features", maxItems)
 		}
 	}
-	return 0, false
+	return 0, ""
 }
 
 // treeReader turns the parser's nodes into ours.
