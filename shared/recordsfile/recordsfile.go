@@ -129,6 +129,12 @@ func Open(path string, o Options) (*Reader, error) {
 	return r, nil
 }
 
+// OpenJSONL reads JSONL from a stream that somebody else opened and closes; name is what
+// errors call it.
+func OpenJSONL(name string, from io.Reader, o Options) (*Reader, error) {
+	return newReader(name, from, ".jsonl", o)
+}
+
 func formatOf(path string) (format string, zipped bool) {
 	name := strings.ToLower(filepath.Base(path))
 	name, zipped = strings.CutSuffix(name, ".gz")

@@ -18,7 +18,7 @@ import (
 // their bytes.
 const (
 	maxDepth      = 64
-	maxItems      = 60_000 // commas and dashes
+	maxItems      = 60_000  // commas and dashes
 	maxIndicators = 1_000   // anchors, tags and explicit keys
 	maxNodes      = 200_000 // values, those behind aliases counted each time
 )
