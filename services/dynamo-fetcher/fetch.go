@@ -21,6 +21,7 @@ const maxKeptBuffer = 4 << 20
 // fetch is the work on one block. The calls change only their own keys' cells.
 type fetch struct {
 	stage *Stage
+	of    *stage.Run
 	run   *run
 	plan  *plan.Plan
 	out   stage.Outputs
@@ -99,11 +100,14 @@ var bufferPool = sync.Pool{New: func() any { return new(buffers) }}
 
 // exchange makes one BatchGetItem call and hands on what its answer holds.
 func (f *fetch) exchange(ctx context.Context, number int32, keys []int32) (o outcome, err error) {
-	release, err := f.acquire(ctx)
-	if err != nil {
+	if err := f.run.slots.take(ctx); err != nil {
 		return o, err
 	}
-	defer release()
+	defer f.run.slots.give()
+	if err := f.stage.slots.take(ctx); err != nil {
+		return o, err
+	}
+	defer f.stage.slots.give()
 	b := bufferPool.Get().(*buffers)
 	defer b.release()
 	table := f.plan.Calls[number].Table
@@ -121,7 +125,7 @@ func (f *fetch) exchange(ctx context.Context, number int32, keys []int32) (o out
 		return emitErr
 	}, &result)
 	if f.stage.cfg.Consumed != nil && result.Units > 0 {
-		f.stage.cfg.Consumed(f.plan.Run.Tables[table], result.Units)
+		f.stage.cfg.Consumed(f.of, f.plan.Run.Tables[table], result.Units)
 	}
 	for _, bad := range result.Bad {
 		f.verdict(f.cells([]int32{bad.Key}, plan.Failed), failure.Permanent(bad.Code, "%w", bad.Err))
@@ -139,29 +143,6 @@ func (f *fetch) exchange(ctx context.Context, number int32, keys []int32) (o out
 func (b *buffers) release() {
 	if cap(b.answer) <= maxKeptBuffer {
 		bufferPool.Put(b)
-	}
-}
-
-// acquire waits for a slot of the run and one of the process.
-func (f *fetch) acquire(ctx context.Context) (release func(), err error) {
-	if f.run.slots != nil {
-		select {
-		case f.run.slots <- struct{}{}:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-	}
-	release = func() {
-		if f.run.slots != nil {
-			<-f.run.slots
-		}
-	}
-	select {
-	case f.stage.slots <- struct{}{}:
-		return func() { <-f.stage.slots; release() }, nil
-	case <-ctx.Done():
-		release()
-		return nil, context.Cause(ctx)
 	}
 }
 

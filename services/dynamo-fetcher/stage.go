@@ -36,17 +36,17 @@ type BatchGetter interface {
 
 // StageConfig sets up a stage. Its zero value is useful.
 type StageConfig struct {
-	MaxInFlight int                               // calls at the same time; default 64
-	Consumed    func(table string, units float64) // is told the read units of each answer; nil = nobody
-	Panicked    func(value any, stack []byte)     // is told of a panic in a call, which counts as a failed attempt; nil = nobody
-	Now         func() time.Time                  // for ttl; time.Now unless given
+	MaxInFlight int                                               // calls at the same time; default 64
+	Consumed    func(run *stage.Run, table string, units float64) // is told the read units of each answer; nil = nobody
+	Panicked    func(value any, stack []byte)                     // is told of a panic in a call, which counts as a failed attempt; nil = nobody
+	Now         func() time.Time                                  // for ttl; time.Now unless given
 }
 
 // Stage looks blocks of requests up. It implements stage.Stage.
 type Stage struct {
 	getter BatchGetter
 	cfg    StageConfig
-	slots  chan struct{} // one for each call in flight
+	slots  slots // of the process
 
 	mu   sync.Mutex
 	runs map[*stage.Run]*run
@@ -57,8 +57,8 @@ var _ stage.Stage[*work.Block] = (*Stage)(nil)
 // run is what is kept of a run.
 type run struct {
 	plan     *plan.Run
-	slots    chan struct{} // one for each call in flight of this run, nil = no bound of its own
-	scanners sync.Pool     // of *answer.Scanner
+	slots    slots     // of the run
+	scanners sync.Pool // of *answer.Scanner
 }
 
 // NewStage gives a stage that makes its calls with getter.
@@ -69,7 +69,7 @@ func NewStage(getter BatchGetter, cfg StageConfig) *Stage {
 	return &Stage{
 		getter: getter,
 		cfg:    cfg,
-		slots:  make(chan struct{}, cmp.Or(cfg.MaxInFlight, DefaultMaxInFlight)),
+		slots:  newSlots(cmp.Or(cfg.MaxInFlight, DefaultMaxInFlight)),
 		runs:   map[*stage.Run]*run{},
 	}
 }
@@ -96,7 +96,7 @@ func (s *Stage) Do(ctx context.Context, m *stage.Message, b *work.Block, out sta
 	if err != nil {
 		return []stage.Verdict[*work.Block]{{Rest: b, Err: failure.Permanent(failure.BadMessage, "%w", err)}}
 	}
-	f := &fetch{stage: s, run: r, plan: p, out: out}
+	f := &fetch{stage: s, of: m.Run, run: r, plan: p, out: out}
 	f.lookUp(ctx)
 	f.sendMisses(ctx)
 	return f.verdicts
@@ -114,9 +114,7 @@ func (s *Stage) run(of *stage.Run) *run {
 	}
 	r := &run{plan: plan.Compile(of.File)}
 	if d := of.File.DynamoDB; d != nil {
-		if d.MaxInFlight > 0 {
-			r.slots = make(chan struct{}, d.MaxInFlight)
-		}
+		r.slots = newSlots(d.MaxInFlight)
 		layout := answer.NewLayout(d)
 		r.scanners.New = func() any { return answer.NewScanner(layout) }
 	}

@@ -1,0 +1,61 @@
+package dynamofetcher
+
+import (
+	"context"
+	"os"
+
+	"github.com/fastfeaturefetch/fff/services/dynamo-fetcher/awsdynamodb"
+	"github.com/fastfeaturefetch/fff/shared/broker/fleet"
+	"github.com/fastfeaturefetch/fff/shared/runner"
+	"github.com/fastfeaturefetch/fff/shared/service"
+	"github.com/fastfeaturefetch/fff/shared/stage"
+	"github.com/fastfeaturefetch/fff/shared/work"
+)
+
+// Config is what the environment says of the dynamo-fetcher.
+type Config struct {
+	MaxInFlight int `envconfig:"FFF_DYNAMO_MAX_IN_FLIGHT" default:"64" min:"1" max:"10000" unit:"calls" desc:"BatchGetItem calls of one process at the same time, over all runs."`
+
+	// Endpoint is that of a sandbox in the same process, "" otherwise: then the SDK finds
+	// DynamoDB and credentials by its own means.
+	Endpoint string `ignored:"true"`
+}
+
+// Service is the dynamo-fetcher.
+type Service struct {
+	d      service.Deps
+	runner *runner.Runner[*work.Block]
+}
+
+// New makes the service. It reads the AWS configuration and does not connect.
+func New(ctx context.Context, cfg Config, d service.Deps) (*Service, error) {
+	client, err := awsdynamodb.New(ctx, awsdynamodb.Config{Endpoint: cfg.Endpoint, DummyCredentials: cfg.Endpoint != "" && os.Getenv("AWS_ACCESS_KEY_ID") == "", MaxInFlight: cfg.MaxInFlight})
+	if err != nil {
+		return nil, err
+	}
+	s := &Service{d: d}
+	st := NewStage(client, StageConfig{
+		MaxInFlight: cfg.MaxInFlight,
+		Consumed:    func(run *stage.Run, table string, units float64) { s.runner.Stats().Units(run.ID, table, units) },
+		Panicked: func(value any, stack []byte) {
+			d.Log.Error().Bytes("stack", stack).Msgf("panic in a call: %v", value)
+		},
+	})
+	s.runner = runner.New(runner.Config{
+		Stage: stage.Dynamo, Service: "dynamo-fetcher", Instance: d.Instance,
+		Workers: 8, Grace: d.Grace,
+	}, st, d.Client, d.Metrics, d.Log)
+	return s, nil
+}
+
+// State gives starting, ready, draining or stopped.
+func (s *Service) State() string { return s.runner.State() }
+
+// Run works until ctx ends, then finishes what is in hand.
+func (s *Service) Run(ctx context.Context) error {
+	return service.Together(ctx,
+		func(ctx context.Context) error {
+			return fleet.Announce(ctx, s.d.Client, "fff-dynamo-fetcher", s.runner.Beat)
+		},
+		s.runner.Run)
+}
