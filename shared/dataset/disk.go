@@ -9,13 +9,17 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/google/renameio/v2"
 )
 
 // Disk is a Store in a directory of a file system with atomic renames and hard links.
 // Several processes may use one directory at the same time.
-type Disk struct{ dir string }
+type Disk struct {
+	dir     string
+	durable sync.Map // directories that are known to outlive a power failure
+}
 
 var _ Store = (*Disk)(nil)
 
@@ -257,6 +261,23 @@ func familyOfPath(path string) string {
 		return ""
 	}
 	return id
+}
+
+// sharedDir makes a directory that others may be making at this moment: it is durable
+// when sharedDir returns, whoever made it.
+func (d *Disk) sharedDir(dir string) error {
+	err := os.Mkdir(dir, 0o755)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if _, known := d.durable.Load(dir); known && err != nil {
+		return nil
+	}
+	if err := syncDir(filepath.Dir(dir)); err != nil {
+		return err
+	}
+	d.durable.Store(dir, true)
+	return nil
 }
 
 // visible gives the path of a family's file.

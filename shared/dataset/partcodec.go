@@ -145,7 +145,7 @@ func decodePart(data []byte) (*Part, error) {
 	}
 	families := r.count(minFamilyPartBytes)
 	if families*(len(p.Keys)/8) > maxBitmapBytes {
-		return nil, fmt.Errorf("%d families of %d samples are more than a part can have", families, len(p.Keys))
+		return nil, fmt.Errorf("%d families of %d samples are more than an index can have", families, len(p.Keys))
 	}
 	p.Families = make([]FamilyPart, families)
 	for i := range p.Families {
@@ -162,7 +162,7 @@ func decodePart(data []byte) (*Part, error) {
 
 const (
 	minFamilyPartBytes = 8       // what the shortest family of an index takes
-	maxBitmapBytes     = 1 << 28 // of all families of a part; a part is far smaller
+	maxBitmapBytes     = 1 << 31 // of all families: 100 million samples of 170 families
 )
 
 // indexReader reads an index. After its first error everything it gives is zero.

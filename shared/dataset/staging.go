@@ -101,11 +101,11 @@ func (d *Disk) Stage(ctx context.Context, epoch uint64, token, part, family, nam
 
 func (d *Disk) stage(ctx context.Context, path string, write func(io.Writer) error) (StagedFile, error) {
 	family := filepath.Dir(path)
-	part := filepath.Dir(family)
-	for _, dir := range []string{part, family} { // the epoch's directory is never made here
-		if err := makeDir(dir); err != nil {
-			return StagedFile{}, fence(err)
-		}
+	if err := d.sharedDir(filepath.Dir(family)); err != nil { // the part's; the epoch's is never made here
+		return StagedFile{}, fence(err)
+	}
+	if err := makeDir(family); err != nil {
+		return StagedFile{}, fence(err)
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
@@ -145,44 +145,60 @@ func (d *Disk) Reveal(ctx context.Context, epoch uint64, token, part, family, na
 	if err != nil {
 		return err
 	}
-	if err := reveal(from, to, staged.Bytes); err != nil {
+	if err := d.reveal(from, to, staged.Bytes); err != nil {
 		return fmt.Errorf("make %s of family %q visible: %w", name, family, err)
 	}
 	return nil
 }
 
-func reveal(from, to string, bytes int64) error {
-	switch size, err := sizeOf(to); {
-	case err == nil && size == bytes: // and never replaced
-		_ = os.Remove(from)
-		return syncDir(filepath.Dir(to)) // the rename may have been another's, not yet durable
-	case err == nil:
-		return fmt.Errorf("a visible file of %d bytes has its name; %d were committed", size, bytes)
-	case !errors.Is(err, fs.ErrNotExist):
+func (d *Disk) reveal(from, to string, bytes int64) error {
+	seen, err := isVisible(to, bytes)
+	if err != nil {
 		return err
 	}
-	switch size, err := sizeOf(from); {
-	case errors.Is(err, fs.ErrNotExist):
-		if size, err := sizeOf(to); err == nil && size == bytes { // another was faster
-			return syncDir(filepath.Dir(to))
+	if !seen { // a visible file is never replaced
+		if err := d.moveStaged(from, to, bytes); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
 		}
-		return ErrNotStaged
-	case err != nil:
-		return err
-	case size != bytes:
-		return fmt.Errorf("the staged file has %d bytes; %d were committed", size, bytes)
-	}
-	if err := makeDir(filepath.Dir(to)); err != nil {
-		return err
-	}
-	if err := os.Rename(from, to); errors.Is(err, fs.ErrNotExist) {
-		if size, err := sizeOf(to); err != nil || size != bytes {
+		seen, err = isVisible(to, bytes) // moved, here or by another who was faster
+		if err != nil {
+			return err
+		}
+		if !seen {
 			return ErrNotStaged
 		}
-	} else if err != nil {
+	}
+	_ = os.Remove(from)
+	return syncDir(filepath.Dir(to)) // also when another moved it: that may not be durable yet
+}
+
+// isVisible tells whether a path is there, with the size that was committed.
+func isVisible(path string, bytes int64) (bool, error) {
+	size, err := sizeOf(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, err
+	case size != bytes:
+		return false, fmt.Errorf("a visible file of %d bytes has its name; %d were committed", size, bytes)
+	}
+	return true, nil
+}
+
+// moveStaged moves a staged file to its visible place.
+func (d *Disk) moveStaged(from, to string, bytes int64) error {
+	size, err := sizeOf(from)
+	if err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(to))
+	if size != bytes {
+		return fmt.Errorf("the staged file has %d bytes; %d were committed", size, bytes)
+	}
+	if err := d.sharedDir(filepath.Dir(to)); err != nil {
+		return err
+	}
+	return os.Rename(from, to)
 }
 
 func (d *Disk) epochDir(ctx context.Context, epoch uint64, token string) (string, error) {
