@@ -16,12 +16,14 @@ type shape struct {
 	families, rows int
 	columnar       bool // a fresh block a family, as for answers of DynamoDB
 	nulls          bool // every eighth value
+	guess          bool // names are the block's guesses, as scanners give them
 }
 
 var shapes = []shape{
-	{"5 families x 100 rows", 5, 100, true, false},
-	{"50 families x 10 rows", 50, 10, false, false},
-	{"5 families x 100 rows, nulls", 5, 100, true, true},
+	{"5 families x 100 rows", 5, 100, true, false, false},
+	{"50 families x 10 rows", 50, 10, false, false, false},
+	{"5 families x 100 rows, nulls", 5, 100, true, true, false},
+	{"5 families x 100 rows, guessed", 5, 100, true, false, true},
 }
 
 type benchData struct {
@@ -65,7 +67,11 @@ func (d *benchData) build(b *packed.Builder) {
 			k.Begin()
 			for j, v := range d.values {
 				if !d.nulls || (i+j)%8 != 0 {
-					k.Double(names[j], v)
+					name := names[j]
+					if guess := k.Guess(); d.guess && len(guess) > 0 {
+						name = guess
+					}
+					k.Double(name, v)
 				}
 			}
 			k.End(b.Sample(user, int64(i)))

@@ -3,6 +3,7 @@ package packed
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 )
 
 // Block gathers rows of one family.
@@ -13,18 +14,19 @@ import (
 type Block struct {
 	owner    *Builder
 	layout   *layout
-	columns  []column // by the layout's feature numbers; those not used are empty
-	order    []uint32 // features in the order in which this block saw them
+	columns  []column // those that are not used are empty, and keep their names
+	columnOf []uint32 // by the layout's feature numbers: the feature's column + 1, or 0
+	order    []uint32 // used columns in the order in which the rows named them
 	sampleOf []uint32 // by row
-	first    uint32   // feature with which the row before began
+	first    uint32   // column with which the row before began
 	size     int      // upper bound of the encoded bytes, closed rows only
 	kept     int      // bytes held while the block is spare
 
 	// The open row.
 	open      bool
 	repeated  bool   // it named a feature twice
-	last      uint32 // the row's last feature, or noFeature
-	guess     uint32 // what probably comes next
+	last      uint32 // column that was named last, or noColumn
+	guess     uint32 // column that is probably named next
 	rowValues int    // bytes of its values
 	rowNames  int    // bytes of its names
 	orderWas  int    // what Begin found, for Discard
@@ -33,20 +35,21 @@ type Block struct {
 	scratch   []byte
 }
 
-const noFeature = math.MaxUint32
+const noColumn = math.MaxUint32
 
 // promotion is a column as it was before the open row changed its kind, without a value
 // of that row.
 type promotion struct {
-	feature uint32
-	was     column
+	column uint32
+	was    column
 }
 
 // Rows counts the closed rows.
 func (k *Block) Rows() int { return len(k.sampleOf) }
 
 // RowBytes gives the size of the open row, or of the one closed last: its values and
-// names, as if it stood alone. It does not depend on the block's other rows.
+// names, as if it stood alone. It does not depend on the block's other rows. After
+// Discard it is 0.
 func (k *Block) RowBytes() int { return k.rowValues + k.rowNames }
 
 // Repeated reports whether the open row, or the one closed last, has named a feature
@@ -58,7 +61,7 @@ func (k *Block) Begin() {
 	if k.open {
 		k.Discard()
 	}
-	k.open, k.repeated, k.last, k.guess, k.rowValues, k.rowNames = true, false, noFeature, k.first, 0, 0
+	k.open, k.repeated, k.last, k.guess, k.rowValues, k.rowNames = true, false, noColumn, k.first, 0, 0
 	k.orderWas, k.sizeWas = len(k.order), k.size
 }
 
@@ -82,9 +85,13 @@ func (k *Block) Discard() {
 	k.open = false
 	row := k.Rows()
 	for i := len(k.promoted) - 1; i >= 0; i-- {
-		c := &k.columns[k.promoted[i].feature]
+		c := &k.columns[k.promoted[i].column]
+		converted := c.kind == Double // in place, as no other promotion is
 		*c = k.promoted[i].was
-		c.clear(row) // its bitmap is shared with what it became
+		if converted {
+			c.backToInt64()
+		}
+		c.clear(row) // the bitmap is shared, too
 	}
 	k.promoted = k.promoted[:0]
 	for _, f := range k.order[k.orderWas:] {
@@ -122,17 +129,6 @@ func (k *Block) closeRow(sample uint32, values, was int) {
 	k.owner.rows++
 }
 
-// Guess gives the name of the feature that probably comes next, for a scanner to compare
-// with. It is empty if there is none, or none that stands in JSON as it is: printable
-// ASCII without quotes and backslashes. A name that is a Guess is found faster.
-func (k *Block) Guess() []byte {
-	if int(k.guess) >= len(k.columns) {
-		return nil
-	}
-	c := &k.columns[k.guess]
-	return c.name[:c.plain]
-}
-
 // Null sets a feature of the open row to null, which makes the feature known.
 func (k *Block) Null(name []byte) {
 	k.column(name)
@@ -158,7 +154,8 @@ func (k *Block) Double(name []byte, v float64) {
 
 // Int64 sets a feature of the open row to an integer.
 func (k *Block) Int64(name []byte, v int64) {
-	if k.number(name, Int64, uint64(v)) {
+	if k.number(name, Int64, uint64(v)) ||
+		exactAsDouble(v) && k.number(name, Double, math.Float64bits(float64(v))) {
 		return
 	}
 	switch c := k.column(name); {
@@ -218,8 +215,12 @@ func (k *Block) number(name []byte, kind Kind, bits uint64) bool {
 	if int(k.guess) >= len(k.columns) {
 		return false
 	}
-	c, row := &k.columns[k.guess], len(k.sampleOf)
-	if c.kind != kind || string(c.name) != string(name) || c.named > row {
+	c := &k.columns[k.guess]
+	if len(name) != len(c.name) || len(name) == 0 || &name[0] != &c.name[0] && string(c.name) != string(name) {
+		return false
+	}
+	row := len(k.sampleOf)
+	if c.kind != kind || c.named > row {
 		return false
 	}
 	k.last, k.guess = k.guess, c.follows
@@ -230,67 +231,14 @@ func (k *Block) number(name []byte, kind Kind, bits uint64) bool {
 	} else {
 		c.placeAt(row)
 	}
-	c.values = binary.LittleEndian.AppendUint64(c.values, bits)
+	n := len(c.values)
+	if n+numberBytes > cap(c.values) {
+		c.values = slices.Grow(c.values, numberBytes)
+	}
+	c.values = c.values[:n+numberBytes]
+	binary.LittleEndian.PutUint64(c.values[n:], bits)
 	k.rowValues += numberBytes
 	return true
-}
-
-// column gives the column of a feature, in which the open row has no value. It guesses
-// that the feature follows the one before as it did last time, so that the layout's map
-// is asked only where the order changes.
-func (k *Block) column(name []byte) *column {
-	f := k.guess
-	if int(f) >= len(k.columns) || string(k.columns[f].name) != string(name) {
-		f = k.find(f, name)
-	}
-	c := &k.columns[f]
-	k.last, k.guess = f, c.follows
-	k.rowNames += len(name) + columnOverhead
-	if !c.used {
-		c.used = true
-		k.order = append(k.order, f)
-		k.size += len(name) + columnOverhead + k.Rows()/8 + 1
-	}
-	row := len(k.sampleOf)
-	if c.named > row {
-		k.repeated = true
-		if c.has(row) {
-			k.rowValues -= c.takeBack(row)
-		}
-	}
-	c.named = row + 1
-	return c
-}
-
-// find gives the number of a feature when the guess is wrong. A feature that the row
-// leaves out is stepped over; any other order is learnt.
-func (k *Block) find(guess uint32, name []byte) uint32 {
-	if int(guess) < len(k.columns) {
-		if next := k.columns[guess].follows; int(next) < len(k.columns) && string(k.columns[next].name) == string(name) {
-			return next
-		}
-	}
-	f := k.layout.feature(name)
-	for i := len(k.columns); i <= int(f); i++ {
-		name := k.layout.names[i]
-		k.columns = append(k.columns, column{name: name, plain: plainBytes(name), follows: uint32(i) + 1})
-	}
-	if k.last == noFeature {
-		k.first = f
-	} else {
-		k.columns[k.last].follows = f
-	}
-	return f
-}
-
-// plainBytes gives the length of a name that stands in JSON as it is, 0 for any other.
-func plainBytes(name []byte) uint32 {
-	for _, c := range name {
-		if c < ' ' || c > '~' || c == '"' || c == '\\' {
-			return 0
-		}
-	}
-	return uint32(len(name))
 }
 
 // add8 adds eight bytes to a column as the open row's value.
@@ -330,7 +278,7 @@ func (k *Block) recycle() {
 	}
 	k.order, k.sampleOf, k.promoted = k.order[:0], k.sampleOf[:0], k.promoted[:0]
 	k.open, k.size, k.rowValues, k.rowNames = false, 0, 0, 0
-	k.kept = endBytes * cap(k.sampleOf)
+	k.kept = 4 * (cap(k.sampleOf) + cap(k.columnOf))
 	for i := range k.columns {
 		k.kept += k.columns[i].kept()
 	}

@@ -4,7 +4,7 @@ package packed
 // that one unusual message does not hold memory for ever.
 const (
 	maxKeptBytes    = 8 << 20
-	maxKeptFeatures = 1 << 16
+	maxKeptFeatures = 1 << 15
 )
 
 // Upper bounds of what stands around values, for Size.

@@ -16,7 +16,7 @@ const (
 type column struct {
 	name    []byte
 	plain   uint32 // length of name if Block.Guess may give it, else 0
-	follows uint32 // feature that came behind this one last time
+	follows uint32 // column that was named behind this one last time
 	used    bool
 	sparse  bool // present says which rows have a value; else the first count rows have
 	kind    Kind
@@ -171,16 +171,24 @@ func (c *column) allExact() bool {
 	return true
 }
 
-// toDouble converts integers. It leaves the old bytes alone, for Block.Discard.
+// toDouble converts integers in place.
 func (c *column) toDouble() {
-	values := make([]byte, 0, max(2*len(c.values), numberBytes))
+	c.kind = Double
 	for i := range c.count {
-		values = binary.LittleEndian.AppendUint64(values, math.Float64bits(float64(int64(c.number(i)))))
+		binary.LittleEndian.PutUint64(c.values[i*numberBytes:], math.Float64bits(float64(int64(c.number(i)))))
 	}
-	c.kind, c.values = Double, values
 }
 
-// toText converts values to canonical text. It leaves the old bytes alone, too.
+// backToInt64 undoes toDouble.
+func (c *column) backToInt64() {
+	c.kind = Int64
+	for i := range c.count {
+		binary.LittleEndian.PutUint64(c.values[i*numberBytes:], uint64(int64(math.Float64frombits(c.number(i)))))
+	}
+}
+
+// toText converts values to canonical text. It leaves the old bytes alone, for
+// Block.Discard.
 func (c *column) toText() {
 	if c.kind == JSON {
 		c.kind = String

@@ -62,22 +62,21 @@ func (c *Column) IsNull(row int) bool {
 
 // Double gives a value of a Double column.
 func (c *Column) Double(row int) float64 {
-	if c.present != nil {
-		if row = c.index(row); row < 0 {
-			return 0
-		}
-	}
-	return math.Float64frombits(binary.LittleEndian.Uint64(c.values[row*numberBytes:]))
+	return math.Float64frombits(c.number(row))
 }
 
 // Int64 gives a value of an Int64 column.
 func (c *Column) Int64(row int) int64 {
+	return int64(c.number(row))
+}
+
+func (c *Column) number(row int) uint64 {
 	if c.present != nil {
 		if row = c.index(row); row < 0 {
 			return 0
 		}
 	}
-	return int64(binary.LittleEndian.Uint64(c.values[row*numberBytes:]))
+	return binary.LittleEndian.Uint64(c.values[row*numberBytes:])
 }
 
 // Bool gives a value of a Bool column.
