@@ -2,10 +2,11 @@ package fff
 
 import (
 	"context"
-	"errors"
 
 	"github.com/rs/zerolog"
 
+	"github.com/fastfeaturefetch/fff/services/fff/allinone"
+	"github.com/fastfeaturefetch/fff/shared/control"
 	"github.com/fastfeaturefetch/fff/shared/runfile"
 	"github.com/fastfeaturefetch/fff/shared/settings"
 )
@@ -25,6 +26,10 @@ type systemOptions struct {
 type starter func(context.Context, systemOptions) (*session, error)
 
 // startSystem is the starter of the real command line.
-func startSystem(context.Context, systemOptions) (*session, error) {
-	return nil, errors.New("the all-in-one system is not part of this build; give --nats")
+func startSystem(ctx context.Context, o systemOptions) (*session, error) {
+	s, err := allinone.Start(ctx, allinone.Options{Store: o.Store, Port: o.Port, Sandbox: o.Sandbox, Job: o.Job, Common: o.Common, Log: o.Log})
+	if err != nil {
+		return nil, err
+	}
+	return &session{broker: s.Client, ctl: control.NewClient(s.Client), url: s.URL, featureService: s.FeatureService, stop: s.Stop}, nil
 }

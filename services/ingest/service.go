@@ -5,13 +5,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/rs/zerolog"
-	"golang.org/x/sync/errgroup"
-
-	"github.com/fastfeaturefetch/fff/shared/broker"
 	"github.com/fastfeaturefetch/fff/shared/broker/fleet"
 	"github.com/fastfeaturefetch/fff/shared/broker/runs"
 	"github.com/fastfeaturefetch/fff/shared/runner"
+	"github.com/fastfeaturefetch/fff/shared/service"
 	"github.com/fastfeaturefetch/fff/shared/stage"
 	"github.com/fastfeaturefetch/fff/streams"
 )
@@ -24,20 +21,11 @@ type Config struct {
 // Validate checks the quota.
 func (c *Config) Validate() error { return nil }
 
-// Deps is what the service is given.
-type Deps struct {
-	Client   *broker.Client
-	Instance string
-	Metrics  *runner.Metrics
-	Log      zerolog.Logger
-	Grace    time.Duration
-}
-
 // Service is ingest. Of several instances each works on runs of its own: a run's input is
 // decided on in order, so one instance has it, by a lease.
 type Service struct {
 	cfg    Config
-	d      Deps
+	d      service.Deps
 	stage  *Stage
 	runner *runner.Runner[*Unit]
 	bucket *runs.Bucket
@@ -54,7 +42,7 @@ type held struct {
 }
 
 // New makes the service. It starts nothing.
-func New(cfg Config, d Deps) *Service {
+func New(cfg Config, d service.Deps) *Service {
 	s := &Service{cfg: cfg, d: d, bucket: runs.Open(d.Client.NC, d.Client.JS), leases: map[string]*held{}}
 	s.stage = NewStage(&brokerDesk{c: d.Client, bucket: s.bucket})
 	s.runner = runner.New(runner.Config{
@@ -65,25 +53,24 @@ func New(cfg Config, d Deps) *Service {
 	return s
 }
 
-// Beat tells what the instance is doing.
-func (s *Service) Beat() fleet.Beat { return s.runner.Beat() }
+// State gives starting, ready, draining or stopped.
+func (s *Service) State() string { return s.runner.State() }
 
 // Run works until ctx ends, then finishes what is in hand.
 func (s *Service) Run(ctx context.Context) error {
-	var g errgroup.Group
-	g.Go(func() error { return fleet.Announce(ctx, s.d.Client, "fff-ingest", s.Beat) })
-	g.Go(func() error {
-		defer s.leave()
-		return s.runner.Run(ctx)
-	})
-	g.Go(func() error {
-		return s.bucket.Follow(ctx, 2*time.Second, nil, func(all []*runs.Record, err error) {
-			if err == nil {
-				s.adopt(context.WithoutCancel(ctx), all)
-			}
+	return service.Together(ctx,
+		func(ctx context.Context) error { return fleet.Announce(ctx, s.d.Client, "fff-ingest", s.runner.Beat) },
+		func(ctx context.Context) error {
+			defer s.leave()
+			return s.runner.Run(ctx)
+		},
+		func(ctx context.Context) error {
+			return s.bucket.Follow(ctx, 2*time.Second, nil, func(all []*runs.Record, err error) {
+				if err == nil {
+					s.adopt(context.WithoutCancel(ctx), all)
+				}
+			})
 		})
-	})
-	return g.Wait()
 }
 
 // adopt seeks the lease on every run that works, and leaves those that do not.

@@ -55,6 +55,10 @@ func (j *job) open(ctx context.Context, change func(*runs.Record)) error {
 		return err
 	}
 	j.rolls = j.commits.Rollbacks()
+	if err := streams.OpenConsumers(ctx, j.s.d.Client.JS, j.rec.Run); err != nil {
+		return err
+	}
+	first := j.rec.Epoch == 0
 	now := time.Now().UTC()
 	err = j.put(ctx, func(r *runs.Record) {
 		r.Epoch, r.Token, r.State, r.Outcome, r.Reason, r.Teardown = epoch, j.s.system, runs.Running, "", "", ""
@@ -69,11 +73,12 @@ func (j *job) open(ctx context.Context, change func(*runs.Record)) error {
 	if err := j.sweepStaging(ctx, epoch); err != nil {
 		return err
 	}
-	if err := streams.OpenConsumers(ctx, j.s.d.Client.JS, j.rec.Run); err != nil {
-		return err
-	}
-	if err := streams.Rewind(ctx, j.s.d.Client.JS, j.rec.Run); err != nil {
-		return err
+	// Only now, when no instance adopts the old epoch any more: one that did could ack
+	// batches that the new epoch has to see.
+	if !first {
+		if err := streams.Rewind(ctx, j.s.d.Client.JS, j.rec.Run); err != nil {
+			return err
+		}
 	}
 	j.restored = true
 	j.watch.reset(j.file)

@@ -13,16 +13,16 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nuid"
-	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/fastfeaturefetch/fff/shared/broker"
 	"github.com/fastfeaturefetch/fff/shared/broker/fleet"
 	"github.com/fastfeaturefetch/fff/shared/broker/runs"
 	"github.com/fastfeaturefetch/fff/shared/runner"
+	"github.com/fastfeaturefetch/fff/shared/service"
 	"github.com/fastfeaturefetch/fff/shared/shares"
 	"github.com/fastfeaturefetch/fff/shared/stage"
 	"github.com/fastfeaturefetch/fff/streams"
@@ -45,21 +45,13 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-// Deps is what the service is given.
-type Deps struct {
-	Client   *broker.Client
-	Instance string
-	Metrics  *runner.Metrics
-	Log      zerolog.Logger
-	Grace    time.Duration
-}
-
 // Service is the orchestrator.
 type Service struct {
 	cfg    Config
-	d      Deps
+	d      service.Deps
 	bucket *runs.Bucket
 	lease  *fleet.Lease
+	state  atomic.Value // string
 
 	mu     sync.Mutex
 	system string // id of this system, which owns datasets
@@ -69,15 +61,19 @@ type Service struct {
 }
 
 // New makes the service. It starts nothing.
-func New(cfg Config, d Deps) *Service {
+func New(cfg Config, d service.Deps) *Service {
 	d.Log = d.Log.With().Str("service", "orchestrator").Str("instance", d.Instance).Logger()
-	return &Service{cfg: cfg, d: d, bucket: runs.Open(d.Client.NC, d.Client.JS), lease: fleet.NewLease(d.Client, "leader", d.Instance), jobs: map[string]*job{}}
+	s := &Service{cfg: cfg, d: d, bucket: runs.Open(d.Client.NC, d.Client.JS), lease: fleet.NewLease(d.Client, "leader", d.Instance), jobs: map[string]*job{}}
+	s.state.Store("starting")
+	return s
 }
 
-// Beat tells what the instance is doing.
-func (s *Service) Beat() fleet.Beat {
-	state := "ready"
-	return fleet.Beat{Service: "orchestrator", Instance: s.d.Instance, State: state}
+// State gives starting, ready or stopped. An instance that does not lead is ready too: it
+// stands by.
+func (s *Service) State() string { return s.state.Load().(string) }
+
+func (s *Service) beat() fleet.Beat {
+	return fleet.Beat{Service: "orchestrator", Instance: s.d.Instance, State: s.State()}
 }
 
 // Run makes the streams, then leads whenever the lease is free, until ctx ends.
@@ -91,17 +87,18 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	defer beats.Stop()
 	s.beats = beats
-	var g errgroup.Group
-	g.Go(func() error { return fleet.Announce(ctx, s.d.Client, "fff-orchestrator", s.Beat) })
-	g.Go(func() error {
-		s.lease.Keep(ctx, func(ctx context.Context) {
-			if err := s.lead(ctx); err != nil && ctx.Err() == nil {
-				s.d.Log.Error().Err(err).Msg("leading failed; giving the lease back")
-			}
+	s.state.Store("ready")
+	defer s.state.Store("stopped")
+	return service.Together(ctx,
+		func(ctx context.Context) error { return fleet.Announce(ctx, s.d.Client, "fff-orchestrator", s.beat) },
+		func(ctx context.Context) error {
+			s.lease.Keep(ctx, func(ctx context.Context) {
+				if err := s.lead(ctx); err != nil && ctx.Err() == nil {
+					s.d.Log.Error().Err(err).Msg("leading failed; giving the lease back")
+				}
+			})
+			return nil
 		})
-		return nil
-	})
-	return g.Wait()
 }
 
 // prepare waits for the broker to make streams; services start in any order.

@@ -6,14 +6,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/rs/zerolog"
-	"golang.org/x/sync/errgroup"
-
-	"github.com/fastfeaturefetch/fff/shared/broker"
 	"github.com/fastfeaturefetch/fff/shared/broker/fleet"
 	"github.com/fastfeaturefetch/fff/shared/broker/runs"
 	"github.com/fastfeaturefetch/fff/shared/dataset"
 	"github.com/fastfeaturefetch/fff/shared/runner"
+	"github.com/fastfeaturefetch/fff/shared/service"
 	"github.com/fastfeaturefetch/fff/shared/stage"
 )
 
@@ -32,18 +29,9 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-// Deps is what the service is given.
-type Deps struct {
-	Client   *broker.Client
-	Instance string
-	Metrics  *runner.Metrics
-	Log      zerolog.Logger
-	Grace    time.Duration
-}
-
 // Service is the writer.
 type Service struct {
-	d      Deps
+	d      service.Deps
 	stage  *Stage
 	runner *runner.Runner[*Unit]
 	commit *logCommitter
@@ -54,7 +42,7 @@ type Service struct {
 }
 
 // New makes the service. It starts nothing.
-func New(cfg Config, d Deps) *Service {
+func New(cfg Config, d service.Deps) *Service {
 	s := &Service{d: d, bucket: runs.Open(d.Client.NC, d.Client.JS), places: map[*stage.Run]*Place{}}
 	s.commit = &logCommitter{c: d.Client, log: d.Log, logs: map[string]*followed{}}
 	b := Bounds{BufferBytes: cfg.BufferBytes, PartBytes: cfg.PartBytes, PartAge: cfg.PartAge, Flushes: 2}
@@ -67,8 +55,8 @@ func New(cfg Config, d Deps) *Service {
 	return s
 }
 
-// Beat tells what the instance is doing.
-func (s *Service) Beat() fleet.Beat { return s.runner.Beat() }
+// State gives starting, ready, draining or stopped.
+func (s *Service) State() string { return s.runner.State() }
 
 // Run works until ctx ends, then finishes what is in hand.
 func (s *Service) Run(ctx context.Context) error {
@@ -80,10 +68,9 @@ func (s *Service) Run(ctx context.Context) error {
 		return err
 	}
 	defer unsubscribe()
-	var g errgroup.Group
-	g.Go(func() error { return fleet.Announce(ctx, s.d.Client, "fff-writer", s.Beat) })
-	g.Go(func() error { return s.runner.Run(ctx) })
-	return g.Wait()
+	return service.Together(ctx,
+		func(ctx context.Context) error { return fleet.Announce(ctx, s.d.Client, "fff-writer", s.runner.Beat) },
+		s.runner.Run)
 }
 
 // place opens the dataset of a run and finds the epoch's staging area.

@@ -25,7 +25,8 @@ const (
 	Seal   Type = "seal"   // the epoch ends; nothing commits until the next Open
 )
 
-// File is a file of the dataset.
+// File is a file of the dataset. Its completion index is the one of the part that its name
+// tells: see dataset.PartFile.
 type File struct {
 	Family   string `json:"family"`
 	Name     string `json:"name"` // part-….parquet
@@ -33,9 +34,6 @@ type File struct {
 	Bytes    int64  `json:"bytes"`
 	Checksum string `json:"checksum"`
 	UploadID string `json:"upload_id,omitempty"` // of the multipart upload that makes it visible
-	// Parts names the completion indexes whose rows of this family the file holds, each
-	// as <epoch>-<part>. A file that a writer staged holds one part's.
-	Parts []string `json:"parts"`
 }
 
 // ID identifies a file within a dataset.

@@ -30,7 +30,6 @@ func FilesOf(p *dataset.Part) []File {
 		f := &p.Families[i]
 		files[i] = File{
 			Family: f.Family, Name: f.File.Name, Rows: f.File.Rows, Bytes: f.File.Bytes, Checksum: f.File.Checksum,
-			Parts: []string{dataset.IndexName(p.Epoch, p.Name)},
 		}
 	}
 	return files

@@ -30,8 +30,9 @@ type State struct {
 
 	// parts holds the verdict on each part of each epoch, by PartID.
 	parts map[string]*Entry
-	// live holds the files that belong to the dataset.
-	live map[FileID]File
+	// live holds the files that belong to the dataset, removed those that did.
+	live    map[FileID]File
+	removed map[FileID]bool
 
 	faults faults
 }
@@ -122,7 +123,7 @@ func (s *State) open(e *Entry, files []File) {
 		s.live[f.ID()] = f
 	}
 	if s.parts == nil {
-		s.parts = map[string]*Entry{}
+		s.parts, s.removed = map[string]*Entry{}, map[FileID]bool{}
 	}
 }
 
@@ -141,6 +142,7 @@ func (s *State) take(e *Entry) {
 		}
 		for _, name := range e.Remove {
 			delete(s.live, FileID{e.Family, name})
+			s.removed[FileID{e.Family, name}] = true
 		}
 		for _, f := range e.Add {
 			s.live[f.ID()] = f
@@ -169,6 +171,9 @@ func (s *State) Opened() bool { return s.Epoch != 0 && !s.Sealed }
 
 // Live tells whether a file belongs to the dataset: only then may it be visible.
 func (s *State) Live(id FileID) bool { _, ok := s.live[id]; return ok }
+
+// Removed tells whether a file belonged to the dataset and was taken out of it.
+func (s *State) Removed(id FileID) bool { return s.removed[id] && !s.Live(id) }
 
 // Files gives the files that belong to the dataset, sorted by family and name.
 func (s *State) Files() []File {

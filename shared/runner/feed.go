@@ -116,30 +116,39 @@ func (r *Runner[U]) acquire(f *feed, h *held) bool {
 func (r *Runner[U]) fetch(f *feed) {
 	defer close(f.queue)
 	name := streams.ConsumerName(r.cfg.Stage, f.run.ID)
-	wait := 50 * time.Millisecond
+	wait, failing := firstWait, time.Time{}
 	for f.pull.Err() == nil {
-		err := r.fetchSome(f, name)
-		if err == nil {
-			wait = 50 * time.Millisecond
+		err := r.fetchSome(f, name, func() {
+			if !failing.IsZero() {
+				r.stats.waiting(f.run.ID, "")
+			}
+			wait, failing = firstWait, time.Time{}
+		})
+		if err == nil || f.pull.Err() != nil {
 			continue
 		}
-		if f.pull.Err() != nil {
-			return
+		if failing.IsZero() {
+			failing = time.Now()
 		}
-		if !errors.Is(err, jetstream.ErrConsumerNotFound) {
-			r.log.Warn().Err(err).Str("run", f.run.ID).Msg("fetching failed; trying again")
+		// The consumer is made anew while an epoch begins, and an election takes seconds.
+		if time.Since(failing) > patience {
+			r.log.Warn().Err(err).Str("run", f.run.ID).Msg("fetching fails; trying on")
+			r.stats.waiting(f.run.ID, "the broker: "+err.Error())
 		}
-		r.stats.waiting(f.run.ID, "the broker: "+err.Error())
-		select {
-		case <-f.pull.Done():
-		case <-time.After(wait):
+		if sleep(f.pull, wait) == nil {
+			wait = min(2*wait, 2*time.Second)
 		}
-		wait = min(2*wait, 2*time.Second)
 	}
 }
 
+const (
+	firstWait = 20 * time.Millisecond
+	patience  = 3 * time.Second // with errors of the broker, before a person is told
+)
+
 // fetchSome keeps one pull request open at a time, for as many messages as there is room.
-func (r *Runner[U]) fetchSome(f *feed, name string) error {
+// works is told after each fetch that went well.
+func (r *Runner[U]) fetchSome(f *feed, name string, works func()) error {
 	bind, cancel := context.WithTimeout(f.pull, 10*time.Second)
 	cons, err := r.c.JS.Consumer(bind, streams.Of(r.cfg.Stage), name)
 	cancel()
@@ -170,6 +179,7 @@ func (r *Runner[U]) fetchSome(f *feed, name string) error {
 		if err := batch.Error(); err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) && !errors.Is(err, jetstream.ErrNoMessages) {
 			return fmt.Errorf("fetch from %s: %w", name, err)
 		}
+		works()
 	}
 	return nil
 }

@@ -1,0 +1,249 @@
+// Package allinone runs the whole system in one process: an embedded broker and every
+// service, over the same subjects with the same acks as anywhere else.
+package allinone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	dynamofetcher "github.com/fastfeaturefetch/fff/services/dynamo-fetcher"
+	fsfast "github.com/fastfeaturefetch/fff/services/fs-fast"
+	fsslow "github.com/fastfeaturefetch/fff/services/fs-slow"
+	"github.com/fastfeaturefetch/fff/services/ingest"
+	"github.com/fastfeaturefetch/fff/services/orchestrator"
+	"github.com/fastfeaturefetch/fff/services/sandbox"
+	"github.com/fastfeaturefetch/fff/services/writer"
+	"github.com/fastfeaturefetch/fff/shared/broker"
+	"github.com/fastfeaturefetch/fff/shared/broker/runs"
+	"github.com/fastfeaturefetch/fff/shared/runfile"
+	"github.com/fastfeaturefetch/fff/shared/runner"
+	"github.com/fastfeaturefetch/fff/shared/service"
+	"github.com/fastfeaturefetch/fff/shared/settings"
+	"github.com/fastfeaturefetch/fff/shared/telemetry"
+	"github.com/fastfeaturefetch/fff/streams"
+)
+
+// Options say what is started.
+type Options struct {
+	Store   string        // directory of the broker's store; made when missing, locked
+	Port    int           // of the broker on the loopback; 0 = a free one
+	Sandbox bool          // start the stand-in backends too, and point the clients at them
+	Job     *runfile.File // the job that the sandbox serves from the start, expanded; nil = none
+	Common  settings.Common
+	Log     zerolog.Logger
+}
+
+// serviceSettings are the settings of the services, read from the environment.
+type serviceSettings struct {
+	Ingest       ingest.Config
+	Dynamo       dynamofetcher.Config
+	Writer       writer.Config
+	Orchestrator orchestrator.Config
+	Process      settings.Process
+}
+
+func loadSettings() (c serviceSettings, err error) {
+	for _, group := range []any{&c.Ingest, &c.Dynamo, &c.Writer, &c.Orchestrator, &c.Process} {
+		err = errors.Join(err, settings.Load(group))
+	}
+	return c, err
+}
+
+// System is a running system.
+type System struct {
+	Client         *broker.Client // for the process's own requests
+	URL            string         // of the broker, for others
+	FeatureService string         // URL of the sandbox's feature service, "" without one
+
+	server  *broker.Embedded
+	stop    context.CancelCauseFunc
+	work    *errgroup.Group
+	closers []func()
+	sandbox *sandbox.Sandbox
+	probes  *telemetry.Server
+}
+
+// Start starts the system and returns when it takes requests. What it started before an
+// error is stopped again.
+func Start(ctx context.Context, o Options) (s *System, err error) {
+	s = &System{}
+	defer func() {
+		if err != nil {
+			end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+			defer cancel()
+			err = errors.Join(err, s.Stop(end))
+			s = nil
+		}
+	}()
+	cfg, err := loadSettings()
+	if err != nil {
+		return s, err
+	}
+	store, err := filepath.Abs(o.Store)
+	if err != nil {
+		return s, fmt.Errorf("store: %w", err)
+	}
+	if s.server, err = broker.Start(broker.EmbeddedOptions{StoreDir: store, Port: o.Port}); err != nil {
+		return s, err
+	}
+	s.URL = s.server.URL()
+	cfg.Orchestrator.Store = store
+	if s.Client, err = s.connect(ctx, o, "fff"); err != nil {
+		return s, err
+	}
+	if err := streams.Ensure(ctx, s.Client.JS, 1); err != nil {
+		return s, err
+	}
+	// The store's lock is ours: whoever held a lease in it is dead.
+	if _, err := streams.PurgeSubject(ctx, s.Client.JS, "KV_"+streams.LeasesBucket, "$KV."+streams.LeasesBucket+".>"); err != nil {
+		return s, err
+	}
+	if o.Sandbox {
+		if cfg.Dynamo.Endpoint, err = s.startSandbox(ctx, o.Job); err != nil {
+			return s, err
+		}
+	}
+	return s, s.startServices(ctx, o, cfg)
+}
+
+// connect connects a part of the system without a socket.
+func (s *System) connect(ctx context.Context, o Options, name string) (*broker.Client, error) {
+	nc, err := broker.Connect(ctx, settings.NATS{URL: s.URL}, name, o.Log, s.server.InProcess())
+	if err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, nc.Close)
+	return broker.NewClient(nc)
+}
+
+// startServices starts every service with a connection of its own.
+func (s *System) startServices(ctx context.Context, o Options, cfg serviceSettings) error {
+	registry := telemetry.NewRegistry()
+	metrics := runner.NewMetrics(registry)
+	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	s.stop = stop
+	s.work, work = errgroup.WithContext(work)
+	start := func(name string, make func(service.Deps) (service.Service, error)) error {
+		client, err := s.connect(ctx, o, "fff-"+name)
+		if err != nil {
+			return err
+		}
+		one, err := make(service.Deps{Client: client, Instance: service.NewInstance(), Metrics: metrics, Log: o.Log, Grace: cfg.Process.ShutdownGrace})
+		if err != nil {
+			return err
+		}
+		s.work.Go(func() error {
+			if err := one.Run(work); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			return nil
+		})
+		return nil
+	}
+	err := errors.Join(
+		start("orchestrator", func(d service.Deps) (service.Service, error) { return orchestrator.New(cfg.Orchestrator, d), nil }),
+		start("ingest", func(d service.Deps) (service.Service, error) { return ingest.New(cfg.Ingest, d), nil }),
+		start("dynamo-fetcher", func(d service.Deps) (service.Service, error) { return dynamofetcher.New(ctx, cfg.Dynamo, d) }),
+		start("fs-fast", func(d service.Deps) (service.Service, error) { return fsfast.New(fsfast.Config{}, d), nil }),
+		start("fs-slow", func(d service.Deps) (service.Service, error) { return fsslow.New(fsslow.Config{}, d), nil }),
+		start("writer", func(d service.Deps) (service.Service, error) { return writer.New(cfg.Writer, d), nil }),
+	)
+	if err != nil || cfg.Process.HTTPAddr == "" || cfg.Process.HTTPAddr == settings.HTTPOff {
+		return err
+	}
+	s.probes, err = telemetry.Serve(cfg.Process.HTTPAddr, telemetry.Handler(registry, func() telemetry.State { return telemetry.Ready }))
+	return err
+}
+
+// startSandbox starts the stand-in backends on free ports, unless the environment names
+// others, and gives the endpoint of DynamoDB. Runs that are opened later get their tables
+// as they come.
+func (s *System) startSandbox(ctx context.Context, job *runfile.File) (endpoint string, err error) {
+	var cfg sandbox.Config
+	if err := settings.Load(&cfg); err != nil {
+		return "", err
+	}
+	if _, set := os.LookupEnv("FFF_SANDBOX_DYNAMODB_ADDR"); !set {
+		cfg.DynamoDBAddr = "127.0.0.1:0"
+	}
+	if _, set := os.LookupEnv("FFF_SANDBOX_FEATURE_SERVICE_ADDR"); !set {
+		cfg.FeatureServiceAddr = "127.0.0.1:0"
+	}
+	box, err := sandbox.New(cfg, job)
+	if err != nil {
+		return "", err
+	}
+	at, err := box.Start(context.WithoutCancel(ctx))
+	if err != nil {
+		return "", err
+	}
+	s.sandbox, s.FeatureService = box, at.FeatureService
+	following, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s.closers = append(s.closers, cancel)
+	served := map[string]string{}
+	go func() {
+		_ = runs.Open(s.Client.NC, s.Client.JS).Follow(following, time.Second, nil, func(all []*runs.Record, err error) {
+			for _, rec := range all {
+				if served[rec.Run] == rec.Hash {
+					continue
+				}
+				served[rec.Run] = rec.Hash
+				if file, err := rec.File(); err == nil && (job == nil || file.Run != job.Run) {
+					_ = box.AddRun(file) // a run file that was opened is a valid one
+				}
+			}
+		})
+	}()
+	return at.DynamoDB, nil
+}
+
+// Sandbox gives the stand-in backends, nil without them.
+func (s *System) Sandbox() *sandbox.Sandbox { return s.sandbox }
+
+// Failed is closed with the error of a service that ended by itself.
+func (s *System) Failed() <-chan error {
+	c := make(chan error, 1)
+	go func() {
+		if err := s.work.Wait(); err != nil {
+			c <- err
+		}
+		close(c)
+	}()
+	return c
+}
+
+// Stop ends the services, which finish what is in hand, then the broker.
+func (s *System) Stop(ctx context.Context) error {
+	var errs error
+	if s.work != nil {
+		s.stop(nil)
+		done := make(chan error, 1)
+		go func() { done <- s.work.Wait() }()
+		select {
+		case err := <-done:
+			errs = errors.Join(errs, err)
+		case <-ctx.Done():
+			errs = errors.Join(errs, fmt.Errorf("services: %w", context.Cause(ctx)))
+		}
+	}
+	for _, c := range s.closers {
+		c()
+	}
+	if s.probes != nil {
+		errs = errors.Join(errs, s.probes.Stop(ctx))
+	}
+	if s.sandbox != nil {
+		errs = errors.Join(errs, s.sandbox.Stop(ctx))
+	}
+	if s.server != nil {
+		errs = errors.Join(errs, s.server.Stop(ctx))
+	}
+	return errs
+}

@@ -1,0 +1,16 @@
+package fsslow
+
+import (
+	"github.com/fastfeaturefetch/fff/shared/lane"
+	"github.com/fastfeaturefetch/fff/shared/runfile"
+	"github.com/fastfeaturefetch/fff/shared/service"
+	"github.com/fastfeaturefetch/fff/shared/stage"
+)
+
+// Config is what the environment says of fs-slow: nothing so far. Its limits are the run's.
+type Config struct{}
+
+// New makes the service. It starts nothing.
+func New(_ Config, d service.Deps) *lane.Service {
+	return lane.New(stage.FSSlow, d, NewStage, func(f *runfile.FeatureService) runfile.LaneLimits { return f.Slow })
+}
