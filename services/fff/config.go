@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"runtime/debug"
 
+	"github.com/fastfeaturefetch/fff/services/sandbox"
 	"github.com/fastfeaturefetch/fff/shared/settings"
 )
 
@@ -14,6 +15,7 @@ import (
 func Settings() []settings.Group {
 	return []settings.Group{
 		{Title: "Every process", Spec: &settings.Common{}},
+		{Title: "sandbox", Spec: &sandbox.Config{}},
 	}
 }
 

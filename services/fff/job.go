@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/fastfeaturefetch/fff/services/fff/progress"
@@ -21,6 +22,7 @@ type job struct {
 	takeOver bool
 	expected progress.Expected
 	hash     string // of the records file; "" for stdin and none
+	input    string // tells the run's present input from those before, which are gone
 }
 
 // loadJob reads and checks a run file and its records before anything is started.
@@ -42,7 +44,7 @@ func (a *app) loadJob(flags jobFlags, records string, here bool) (*job, error) {
 	case here:
 		return nil, err
 	}
-	if records == "" || records == "-" {
+	if records == "" || records == recordsfile.Stdin {
 		return j, nil
 	}
 	return j, a.checkRecords(j)
@@ -119,8 +121,12 @@ func (j *job) open(ctx context.Context, s *session) (bool, error) {
 		return false, err
 	}
 	status, err := s.ctl.Status(ctx, j.file.Run)
-	if err != nil || !status.InputSealed {
-		return err == nil, err
+	if err != nil {
+		return false, err
+	}
+	j.input = strconv.FormatInt(status.StartedAt.UnixMilli(), 36)
+	if !status.InputSealed {
+		return true, nil
 	}
 	if j.hash != "" && status.InputHash != "" && status.InputHash != j.hash {
 		return false, usage("run %s is sealed with other records already; wait for it (`fff runs wait %s`), cancel it, or give --run another id", j.file.Run, j.file.Run)

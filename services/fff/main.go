@@ -156,17 +156,16 @@ func (a *app) code(err error) int {
 	if err == nil {
 		return exitOK
 	}
-	if e, ok := errors.AsType[*exitError](err); ok {
+	if e, ok := errors.AsType[*exitError](err); ok && !errors.Is(err, errInterrupted) {
 		if e.err != nil {
 			a.complain(e.err)
 		}
 		return e.code
 	}
+	a.complain(err)
 	if errors.Is(err, errInterrupted) {
-		fmt.Fprintln(a.stderr, "interrupted")
 		return exitInterrupted
 	}
-	a.complain(err)
 	if _, ok := errors.AsType[*runfile.Error](err); ok {
 		return exitUsage
 	}

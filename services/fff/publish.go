@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/zeebo/xxh3"
 
@@ -20,9 +21,11 @@ import (
 const maxBatchRecords = 500
 
 // batcher gathers records into batches. The same records give the same batches with the
-// same ids, so what is published twice counts once.
+// same ids, so what is published twice counts once. Ids of other runs, and of an input
+// that was torn down, differ: the broker remembers ids of messages that are gone.
 type batcher struct {
-	source string // what ids are derived from; "" = the batches' content
+	prefix string // of the ids: the run and its input
+	source string // hash of the file, which ids are derived from; "" = the batches' content
 	send   func(control.Batch) error
 
 	data    []byte
@@ -62,23 +65,37 @@ func (b *batcher) id() string {
 		sum := xxh3.Hash128(b.data).Bytes()
 		source = hex.EncodeToString(sum[:])
 	}
-	return fmt.Sprintf("%.32s-%d", source, b.batches)
+	return fmt.Sprintf("%s-%.32s-%d", b.prefix, source, b.batches)
 }
 
 // publish publishes the job's records and seals the input.
 func (a *app) publish(ctx context.Context, s *session, j *job, note func(string)) error {
-	reader, err := recordsfile.Open(j.records, j.options())
+	reader, err := a.openRecords(ctx, j)
 	if err != nil {
 		return usage("records: %w", err)
 	}
 	defer reader.Close()
 	p := s.ctl.Publisher(j.file.Run, note)
-	b := &batcher{source: j.hash, send: func(batch control.Batch) error { return p.Publish(ctx, batch) }}
+	b := &batcher{prefix: j.file.Run + "-" + j.input, source: j.hash, send: func(batch control.Batch) error { return p.Publish(ctx, batch) }}
 	err = readInto(ctx, reader, b)
 	if err = errors.Join(err, p.Wait()); err != nil {
 		return err
 	}
 	return j.seal(ctx, s, b.total)
+}
+
+// openRecords opens the records. Reading stdin ends with ctx, though its writer be silent.
+func (a *app) openRecords(ctx context.Context, j *job) (*recordsfile.Reader, error) {
+	if j.records != recordsfile.Stdin {
+		return recordsfile.Open(j.records, j.options())
+	}
+	r, w := io.Pipe()
+	context.AfterFunc(ctx, func() { w.CloseWithError(context.Cause(ctx)) })
+	go func() {
+		_, err := io.Copy(w, a.stdin)
+		w.CloseWithError(err) // nil is the end of the file
+	}()
+	return recordsfile.OpenJSONL("standard input", r, j.options())
 }
 
 // readInto hands every record of a file to the batcher. A bad one goes along as it is
@@ -94,6 +111,8 @@ func readInto(ctx context.Context, r *recordsfile.Reader, b *batcher) error {
 		switch {
 		case isBad:
 			line = badLine(bad)
+		case err != nil && ctx.Err() != nil:
+			return context.Cause(ctx)
 		case err != nil:
 			return fmt.Errorf("records: %w", err)
 		default:

@@ -42,7 +42,7 @@ func (c *runCmd) Run(a *app) error {
 		return err
 	}
 	frame, err := a.drive(s, j, c.progressFlags, true)
-	err = errors.Join(err, a.stop(s))
+	err = also(err, a.stop(s))
 	if store != "" && err == nil && frame.Status.State == control.Completed {
 		err = os.RemoveAll(store)
 	}
@@ -97,11 +97,27 @@ func (a *app) drive(s *session, j *job, flags progressFlags, owned bool) (*progr
 	} else {
 		err = a.publishAndFollow(s, j, f)
 	}
-	if errors.Is(err, errInterrupted) && owned {
-		view.Note("interrupted: keeping what is committed and tearing down; interrupt again to hasten")
-		err = errors.Join(err, a.cancelRun(s, f))
+	if err != nil && owned {
+		view.Note(cause(err) + ": keeping what is committed and tearing down; interrupt to hasten")
+		err = also(err, a.cancelRun(s, f))
 	}
 	return f.last, err
+}
+
+// cause says in a word why a run is torn down; the error itself is printed at the end.
+func cause(err error) string {
+	if errors.Is(err, errInterrupted) {
+		return "interrupted"
+	}
+	return "failed"
+}
+
+// also joins errors, but for an interruption that is known already.
+func also(err, more error) error {
+	if errors.Is(err, errInterrupted) && errors.Is(more, errInterrupted) {
+		return err
+	}
+	return errors.Join(err, more)
 }
 
 // invitation says how to give records to a run that has no file.
@@ -145,19 +161,18 @@ func (a *app) cancelRun(s *session, f *follower) error {
 	ctx, cancel := context.WithTimeoutCause(a.hard, a.pace.cancel,
 		fmt.Errorf("run %s was not torn down within %s; see `fff runs show %s`", f.run, a.pace.cancel, f.run))
 	defer cancel()
-	if err := s.ctl.Cancel(ctx, f.run); err != nil {
+	err := s.ctl.Cancel(ctx, f.run)
+	if e, ok := errors.AsType[*control.Error](err); err != nil && (!ok || e.Code != control.CodeWrongState) { // it has ended by itself
 		return fmt.Errorf("cancel run %s: %w", f.run, err)
 	}
-	_, err := f.until(ctx)
+	_, err = f.until(ctx)
 	return err
 }
 
 // conclude prints the summary of a run and gives the error that its end means.
 func (a *app) conclude(f *progress.Frame, err error, family string, flags progressFlags) error {
 	if f != nil && f.Status.Ended() && !flags.Quiet {
-		if serr := a.summary(f, family, flags); serr != nil {
-			err = errors.Join(err, serr)
-		}
+		err = errors.Join(err, a.summary(f, family, flags))
 	}
 	if err != nil || f == nil {
 		return err

@@ -1,6 +1,12 @@
 package fff
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/fastfeaturefetch/fff/services/sandbox"
+	"github.com/fastfeaturefetch/fff/shared/runfile"
+	"github.com/fastfeaturefetch/fff/shared/settings"
+)
 
 // upCmd runs the whole system in this process and waits for jobs.
 type upCmd struct {
@@ -30,16 +36,31 @@ func (c *upCmd) Run(a *app) error {
 
 // sandboxCmd runs stand-ins for the backends.
 type sandboxCmd struct {
+	File string `short:"f" placeholder:"FILE" help:"Run file that says which tables and families there are."`
 }
 
 // Run is called by kong.
-func (c *sandboxCmd) Run(a *app) error { return fmt.Errorf("not yet") }
-
-// verifyCmd proves a dataset.
-type verifyCmd struct {
-	Dir     string `arg:"" help:"Directory of the dataset: <output.dir>/<run>."`
-	Records string `required:"" placeholder:"FILE" help:"Records file that the dataset was made from."`
+func (c *sandboxCmd) Run(a *app) error {
+	var cfg sandbox.Config
+	if err := settings.Load(&cfg); err != nil {
+		return err
+	}
+	var file *runfile.File
+	if c.File != "" {
+		f, err := a.loadRunFile(jobFlags{File: c.File})
+		if err != nil {
+			return err
+		}
+		if file, err = f.Expand(a.getenv); err != nil {
+			return err
+		}
+	}
+	s, err := sandbox.New(cfg, file)
+	if err != nil {
+		return err
+	}
+	return s.Run(a.soft, func(at sandbox.Endpoints) {
+		fmt.Fprintf(a.stdout, "AWS_ENDPOINT_URL_DYNAMODB=%s\nfeature_service.url: %s\n", at.DynamoDB, at.FeatureService)
+		a.note("the sandbox is up; end it with Ctrl-C")
+	})
 }
-
-// Run is called by kong.
-func (c *verifyCmd) Run(a *app) error { return fmt.Errorf("not yet") }

@@ -106,22 +106,33 @@ func (c *Client) ask(ctx context.Context, m *nats.Msg, reply any) error {
 		answer, err := c.broker.NC.RequestMsgWithContext(attempt, m)
 		done()
 		if err == nil {
-			return DecodeReply(answer.Data, reply)
+			if err = DecodeReply(answer.Data, reply); !tryAgain(err) {
+				return err
+			}
 		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if !passing(err) {
+		if !tryAgain(err) && !passing(err) {
 			return fmt.Errorf("ask %s: %w", m.Subject, err)
 		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-deadline.Done():
+			if tryAgain(err) {
+				return err
+			}
 			return c.nobody(m.Subject, err)
 		case <-time.After(askAgain):
 		}
 	}
+}
+
+// tryAgain tells whether the orchestrator asked to be asked again.
+func tryAgain(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Code == CodeTryAgain
 }
 
 // passing tells whether an error may be gone in a moment: no leader yet, or none any

@@ -178,6 +178,7 @@ const (
 	CodeResumeRefused = "resume_refused"  // the run file changes what must stay as it was
 	CodeUnknownRun    = "unknown_run"     // no such run
 	CodeWrongState    = "wrong_state"     // not in the state that the run is in
+	CodeTryAgain      = "try_again"       // not at this moment; the client asks again by itself
 	CodeOwned         = "dataset_owned"   // another system owns the dataset
 	CodeOverCapacity  = "over_capacity"   // no room for another run
 	CodeNoLeader      = "no_orchestrator" // given by the client: nobody answered
