@@ -192,3 +192,19 @@ func cellsOf(b *work.Block) []string {
 	}
 	return cells
 }
+
+// discard takes outputs and keeps nothing of them.
+type discard struct{}
+
+var builders = sync.Pool{New: func() any { return packed.NewBuilder() }}
+
+func (discard) Cells(_ context.Context, _ packed.Source, fn func(*packed.Builder) error) error {
+	b := builders.Get().(*packed.Builder)
+	defer builders.Put(b)
+	if b.Size() > work.TargetPackedBytes {
+		b.Reset()
+	}
+	return fn(b)
+}
+
+func (discard) Request(context.Context, stage.Name, work.Request) error { return nil }

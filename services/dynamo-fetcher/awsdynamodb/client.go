@@ -43,12 +43,14 @@ type Config struct {
 
 // Client makes BatchGetItem calls. It is safe for concurrent use.
 type Client struct {
-	api     *dynamodb.Client
-	timeout time.Duration
+	api      *dynamodb.Client
+	noRegion bool
+	timeout  time.Duration
 }
 
 // New gives a client. It reads the environment and the shared config files, and does
-// not connect.
+// not connect. What is missing there is an error of the calls, because a process may
+// never be asked for one.
 func New(ctx context.Context, cfg Config) (*Client, error) {
 	var load []func(*config.LoadOptions) error
 	if cfg.DummyCredentials {
@@ -73,16 +75,16 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 		o.DisableValidateResponseChecksum = true // rawDeserializer does
 		o.APIOptions = append(o.APIOptions, sendRawBodies)
 	})
-	if api.Options().Region == "" {
-		return nil, errors.New("no AWS region is set; set AWS_REGION, or AWS_ENDPOINT_URL_DYNAMODB for a DynamoDB of your own")
-	}
-	return &Client{api: api, timeout: cmp.Or(cfg.Timeout, DefaultTimeout)}, nil
+	return &Client{api: api, noRegion: api.Options().Region == "", timeout: cmp.Or(cfg.Timeout, DefaultTimeout)}, nil
 }
 
 // BatchGet sends one BatchGetItem request for one table and appends the answer's body
 // to dst, which it gives back even with an error. An error that DynamoDB answered is an
 // [*Error]; every other one means that no answer could be had.
 func (c *Client) BatchGet(ctx context.Context, table string, request, dst []byte) ([]byte, error) {
+	if c.noRegion {
+		return dst, &Error{Code: "MissingRegion", Message: "no AWS region is set; set AWS_REGION, or AWS_ENDPOINT_URL_DYNAMODB for a DynamoDB of your own"}
+	}
 	bodies := &bodies{request: request, answer: dst}
 	callCtx, cancel := context.WithTimeout(context.WithValue(ctx, bodiesKey{}, bodies), c.timeout)
 	defer cancel()

@@ -230,8 +230,12 @@ func TestEndpointOfTheEnvironment(t *testing.T) {
 
 func TestWithoutARegion(t *testing.T) {
 	noAWS(t)
-	_, err := awsdynamodb.New(t.Context(), awsdynamodb.Config{})
-	if err == nil || !strings.Contains(err.Error(), "set AWS_REGION") {
+	client, err := awsdynamodb.New(t.Context(), awsdynamodb.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = client.BatchGet(t.Context(), "features", []byte(request), nil)
+	if _, ok := errors.AsType[*awsdynamodb.Error](err); !ok || !strings.Contains(err.Error(), "set AWS_REGION") {
 		t.Errorf("error is %v", err)
 	}
 }

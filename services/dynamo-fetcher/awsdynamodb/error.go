@@ -8,9 +8,10 @@ import (
 	"strings"
 )
 
-// Error is an error that DynamoDB, or what stands before it, answered.
+// Error is an error that DynamoDB, or what stands before it, answered; or one that keeps
+// every call from being made.
 type Error struct {
-	Status  int      // HTTP status
+	Status  int      // HTTP status, 0 if the call was not made
 	Code    string   // such as ResourceNotFoundException; the HTTP status in words if the body names none
 	Message string   // "" if the body has none
 	Reasons []string // of throttling, such as TableReadProvisionedThroughputExceeded
