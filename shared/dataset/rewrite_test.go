@@ -14,6 +14,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"github.com/fastfeaturefetch/fff/shared/packed"
+	"github.com/fastfeaturefetch/fff/shared/runfile"
 )
 
 // rewritten rewrites a file in memory.
@@ -129,24 +130,33 @@ func settledRows(t *testing.T, random *rand.Rand, cells []cell, files, blocks in
 }
 
 func TestRewriteManyRowGroups(t *testing.T) {
-	text := strings.Repeat("x", 32<<10)
-	var messages []*packed.Message
-	for i := range 50 {
-		var cells []cell
-		for j := range 60 {
-			cells = append(cells, cell{fmt.Sprintf("u%04d", i*60+j), 1, []value{{"text", text}, {"n", i*60 + j}}})
-		}
-		messages = append(messages, message(t, packed.DynamoDB, "credit", cells...))
+	const perMessage, messages = 1000, 101
+	m := manyCells(t, perMessage)
+	rows := &FamilyRows{}
+	for range messages {
+		rows.Add(m, &m.Blocks[0], nil)
 	}
-	file, cols := write(t, nil, nil, messages...)
-	final := Settle(nil, [][]Column{cols, colsOf("n double", "m bool")})
-	_, rows := read(t, rewritten(t, file, final))
-	if len(rows) != 3000 {
-		t.Fatalf("%d rows, want 3000", len(rows))
+	var file bytes.Buffer
+	cols, _, err := WriteFamily(&file, runfile.Family{ID: "credit"}, rows, nil)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for i, row := range rows {
-		if prefix := fmt.Sprintf(`"u%04d" 1000 "dynamodb" - %gf "xxx`, i, float64(i)); !strings.HasPrefix(row, prefix) {
-			t.Fatalf("row %d begins %.60s, want %s", i, row, prefix)
+	out := rewritten(t, file.Bytes(), Settle(nil, [][]Column{cols, colsOf("n double", "m bool")}))
+	f, err := parquet.OpenFile(bytes.NewReader(out), int64(len(out)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(f.RowGroups()); n != 2 {
+		t.Errorf("%d row groups, want 2", n)
+	}
+	_, got := read(t, out)
+	if len(got) != perMessage*messages {
+		t.Fatalf("%d rows, want %d", len(got), perMessage*messages)
+	}
+	for i, row := range got {
+		n := i % perMessage
+		if want := fmt.Sprintf(`"u" %d "dynamodb" - %gf`, n*1000, float64(n)); row != want {
+			t.Fatalf("row %d is %s, want %s", i, row, want)
 		}
 	}
 }

@@ -163,29 +163,44 @@ func TestWriteFamilyStatistics(t *testing.T) {
 	}
 }
 
-// Large input becomes several row groups, in order.
-func TestWriteFamilyRowGroups(t *testing.T) {
+// Large input becomes several row groups, bounded by rows and by bytes.
+func TestRowGroups(t *testing.T) {
 	text := strings.Repeat("x", 64<<10)
-	var messages []*packed.Message
-	for i := range 30 {
-		var cells []cell
-		for j := range 50 {
-			cells = append(cells, cell{fmt.Sprintf("u%04d", i*50+j), 1, []value{{"text", text}}})
+	large := message(t, packed.DynamoDB, "credit", cell{"u1", 1, []value{{"text", text}}}, cell{"u2", 1, []value{{"text", text}}})
+	small := manyCells(t, 1000)
+	for _, tc := range []struct {
+		name string
+		m    *packed.Message
+		adds int
+		want []int // picks of each group
+	}{
+		{"one pick", small, 1, []int{1}},
+		{"just one group", small, 100, []int{100}},
+		{"by rows", small, 250, []int{100, 100, 50}},
+		{"by bytes", large, 1000, []int{511, 489}}, // 128 KB each
+	} {
+		rows := &FamilyRows{}
+		for range tc.adds {
+			rows.Add(tc.m, &tc.m.Blocks[0], nil)
 		}
-		messages = append(messages, message(t, packed.DynamoDB, "credit", cells...))
+		var got []int
+		for _, g := range rows.groups(1) {
+			got = append(got, len(g))
+		}
+		if !slices.Equal(got, tc.want) {
+			t.Errorf("%s: groups of %v picks, want %v", tc.name, got, tc.want)
+		}
 	}
-	data, _ := write(t, nil, nil, messages...)
-	f, err := parquet.OpenFile(bytes.NewReader(data), int64(len(data)))
-	if err != nil {
-		t.Fatal(err)
+}
+
+// manyCells gives a message of rows that hold their number.
+func manyCells(t *testing.T, n int) *packed.Message {
+	t.Helper()
+	cells := make([]cell, n)
+	for i := range cells {
+		cells[i] = cell{"u", int64(i), []value{{"n", i}}}
 	}
-	if n := len(f.RowGroups()); n != 2 {
-		t.Errorf("%d row groups, want 2 of at most 64 MB", n)
-	}
-	_, rows := read(t, data)
-	if len(rows) != 1500 || !slices.IsSorted(rows) {
-		t.Errorf("%d rows, in order: %v", len(rows), slices.IsSorted(rows))
-	}
+	return message(t, packed.DynamoDB, "credit", cells...)
 }
 
 // Values of every kind survive chunks, pages and the columns that a block does not have.
