@@ -6,7 +6,11 @@ import (
 	"runtime"
 	"runtime/debug"
 
+	dynamofetcher "github.com/fastfeaturefetch/fff/services/dynamo-fetcher"
+	"github.com/fastfeaturefetch/fff/services/ingest"
+	"github.com/fastfeaturefetch/fff/services/orchestrator"
 	"github.com/fastfeaturefetch/fff/services/sandbox"
+	"github.com/fastfeaturefetch/fff/services/writer"
 	"github.com/fastfeaturefetch/fff/shared/settings"
 )
 
@@ -15,6 +19,10 @@ import (
 func Settings() []settings.Group {
 	return []settings.Group{
 		{Title: "Every process", Spec: &settings.Common{}},
+		{Title: "ingest", Spec: &ingest.Config{}},
+		{Title: "dynamo-fetcher", Spec: &dynamofetcher.Config{}},
+		{Title: "writer", Spec: &writer.Config{}},
+		{Title: "orchestrator", Spec: &orchestrator.Config{}},
 		{Title: "sandbox", Spec: &sandbox.Config{}},
 	}
 }

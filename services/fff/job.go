@@ -16,7 +16,7 @@ import (
 // job is a run file and its records, both checked.
 type job struct {
 	file     *runfile.File // unexpanded, with the flags' changes
-	columns  runfile.Records
+	expanded *runfile.File // nil if ${ENV} is not set here
 	records  string // path, "-" for stdin, "" for none
 	skipBad  bool
 	takeOver bool
@@ -34,14 +34,10 @@ func (a *app) loadJob(flags jobFlags, records string, here bool) (*job, error) {
 		return nil, err
 	}
 	j := &job{
-		file: file, columns: file.Records, records: records,
+		file: file, records: records,
 		skipBad: flags.BadRecords == "skip", takeOver: flags.TakeOver,
 	}
-	expanded, err := file.Expand(a.getenv)
-	switch {
-	case err == nil:
-		j.columns = expanded.Records
-	case here:
+	if j.expanded, err = file.Expand(a.getenv); err != nil && here {
 		return nil, err
 	}
 	if records == "" || records == recordsfile.Stdin {
@@ -63,7 +59,11 @@ func (a *app) loadRunFile(flags jobFlags) (*runfile.File, error) {
 }
 
 func (j *job) options() recordsfile.Options {
-	return recordsfile.Options{Columns: j.columns, Families: j.file.FamilyIDs()}
+	file := j.file
+	if j.expanded != nil {
+		file = j.expanded
+	}
+	return recordsfile.Options{Columns: file.Records, Families: file.FamilyIDs()}
 }
 
 // checkRecords reads the whole records file, so that nothing is published of a file

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/fastfeaturefetch/fff/services/fff/allinone"
 	"github.com/fastfeaturefetch/fff/services/fff/progress"
 	"github.com/fastfeaturefetch/fff/shared/control"
 )
@@ -36,7 +37,7 @@ func (c *runCmd) Run(a *app) error {
 		s, err = a.connect(a.soft, c.NATS)
 	} else {
 		store = c.storeDir(j)
-		s, err = a.startHere(systemOptions{Store: store, Sandbox: c.Sandbox, Job: j.file})
+		s, err = a.startHere(allinone.Options{Store: store, Sandbox: c.Sandbox, Job: j.expanded})
 	}
 	if err != nil {
 		return err
@@ -54,15 +55,6 @@ func (c *runCmd) storeDir(j *job) string {
 		return c.Store
 	}
 	return filepath.Join(j.file.Output.Dir, ".fff", j.file.Run)
-}
-
-// startHere starts the whole system in this process.
-func (a *app) startHere(o systemOptions) (*session, error) {
-	var err error
-	if o.Common, o.Log, err = a.common(); err != nil {
-		return nil, err
-	}
-	return a.start(a.soft, o)
 }
 
 // stop ends a session; the second interrupt does not wait for it.

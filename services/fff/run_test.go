@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fastfeaturefetch/fff/services/fff/allinone"
 	"github.com/fastfeaturefetch/fff/services/fff/progress"
 	"github.com/fastfeaturefetch/fff/shared/control"
 	"github.com/fastfeaturefetch/fff/shared/work"
@@ -269,8 +270,8 @@ func TestAllInOneKeepsTheStoreUntilSuccess(t *testing.T) {
 	o := startOrchestrator(t, b)
 	dir := t.TempDir()
 	file, in := write(t, "run.yaml", runYAML), write(t, "records.jsonl", records(3))
-	var got systemOptions
-	start := func(ctx context.Context, so systemOptions) (*session, error) {
+	var got allinone.Options
+	start := func(ctx context.Context, so allinone.Options) (*session, error) {
 		got = so
 		if err := os.MkdirAll(so.Store, 0o755); err != nil {
 			return nil, err

@@ -22,6 +22,7 @@ type session struct {
 	// featureService is the URL of the sandbox's feature service, which takes the place
 	// of the run file's; "" without a sandbox.
 	featureService string
+	failed         <-chan error                // gives the error of a service of this process that ended by itself
 	stop           func(context.Context) error // ends what the session started
 }
 

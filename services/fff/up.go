@@ -1,8 +1,11 @@
 package fff
 
 import (
+	"context"
+	"errors"
 	"fmt"
 
+	"github.com/fastfeaturefetch/fff/services/fff/allinone"
 	"github.com/fastfeaturefetch/fff/services/sandbox"
 	"github.com/fastfeaturefetch/fff/shared/runfile"
 	"github.com/fastfeaturefetch/fff/shared/settings"
@@ -20,7 +23,7 @@ func (c *upCmd) Run(a *app) error {
 	if c.Port < 0 || c.Port > 65535 {
 		return usage("--port %d: give 0 to 65535", c.Port)
 	}
-	s, err := a.startHere(systemOptions{Store: c.Store, Sandbox: c.Sandbox, Port: c.Port})
+	s, err := a.startHere(allinone.Options{Store: c.Store, Sandbox: c.Sandbox, Port: c.Port})
 	if err != nil {
 		return err
 	}
@@ -31,7 +34,11 @@ func (c *upCmd) Run(a *app) error {
 	}
 	<-a.soft.Done()
 	a.note("stopping; runs that are under way go on at the next start")
-	return a.stop(s)
+	err = a.stop(s)
+	if cause := context.Cause(a.soft); !errors.Is(cause, errInterrupted) {
+		err = errors.Join(cause, err)
+	}
+	return err
 }
 
 // sandboxCmd runs stand-ins for the backends.

@@ -15,11 +15,9 @@ import (
 
 // Config is what the environment says of ingest.
 type Config struct {
-	Quota int `envconfig:"FFF_INGEST_QUOTA" default:"200" unit:"messages" desc:"Messages that a run may have in each queue downstream before its next block is released."`
+	Quota       int `envconfig:"FFF_INGEST_QUOTA" default:"200" min:"1" max:"100000" unit:"messages" desc:"Messages that a run may have in a queue downstream before its next block is released."`
+	WriterQuota int `envconfig:"FFF_INGEST_WRITER_QUOTA" default:"1000" min:"1" max:"100000" unit:"messages" desc:"The same for the writer's queue, whose messages of up to 512 KB wait until a part is full."`
 }
-
-// Validate checks the quota.
-func (c *Config) Validate() error { return nil }
 
 // Service is ingest. Of several instances each works on runs of its own: a run's input is
 // decided on in order, so one instance has it, by a lease.
@@ -131,9 +129,13 @@ func (s *Service) mine(run string) bool {
 // large run does not fill them before a small one comes.
 func (s *Service) gate(ctx context.Context, run *stage.Run) error {
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 250*time.Millisecond) {
-		room, err := s.room(ctx, run.ID)
-		if err == nil && room {
+		full, err := s.full(ctx, run.ID)
+		if err == nil && full == "" {
 			return nil
+		}
+		if full == stage.Writer {
+			// The writers may be waiting for more before they stage a part, and we for them.
+			s.d.Client.AskFlush(run.ID)
 		}
 		select {
 		case <-ctx.Done():
@@ -143,12 +145,20 @@ func (s *Service) gate(ctx context.Context, run *stage.Run) error {
 	}
 }
 
-func (s *Service) room(ctx context.Context, run string) (bool, error) {
+// full gives the queue in which the run has its quota, "" if there is none.
+func (s *Service) full(ctx context.Context, run string) (stage.Name, error) {
 	for _, st := range []stage.Name{stage.Dynamo, stage.FSFast, stage.FSSlow, stage.Writer} {
 		n, err := streams.Count(ctx, s.d.Client.JS, streams.Of(st), streams.Subject(st, run))
-		if err != nil || n >= uint64(s.cfg.Quota) {
-			return false, err
+		if err != nil {
+			return "", err
+		}
+		quota := s.cfg.Quota
+		if st == stage.Writer {
+			quota = s.cfg.WriterQuota
+		}
+		if n >= uint64(quota) {
+			return st, nil
 		}
 	}
-	return true, nil
+	return "", nil
 }

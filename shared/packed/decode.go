@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math/bits"
+	"slices"
 )
 
 // Decode reads a message into m, whose memory it reuses: what m gave before is no
 // longer valid. data must stay unchanged for as long as m is used. All of data is
-// checked here, so that the views never fail; after an error m is empty.
+// checked here, so that the views never fail, and memory is made for what data can hold
+// only, some 16 bytes for each of its bytes; after an error m is empty.
 func Decode(data []byte, m *Message) error {
 	m.Source, m.Samples, m.Blocks, m.ranks = 0, m.Samples[:0], m.Blocks[:0], m.ranks[:0]
 	if err := m.decode(data); err != nil {
@@ -35,17 +37,19 @@ func (m *Message) decode(data []byte) error {
 	if m.Source != DynamoDB && m.Source != FeatureService {
 		return fmt.Errorf("unknown source %d", uint8(m.Source))
 	}
-	r := reader{data: body, at: headerBytes}
+	r := reader{data: body, at: headerBytes, columns: len(data) / columnBytes}
 	m.readSamples(&r)
 	// A block takes at least 4 bytes: name, row, sample and column counts.
 	for n := r.count(4); n > 0 && !r.failed; n-- {
 		m.readBlock(&r)
 	}
-	switch {
-	case r.failed:
+	if r.failed {
 		return fmt.Errorf("malformed near byte %d", r.at)
-	case r.at != len(body):
-		return fmt.Errorf("%d bytes too many behind byte %d", len(body)-r.at, r.at)
+	}
+	for _, b := range body[r.at:] {
+		if b != 0 {
+			return fmt.Errorf("something follows its last block, behind byte %d", r.at)
+		}
 	}
 	return nil
 }
@@ -80,14 +84,10 @@ func (m *Message) readBlock(r *reader) {
 		}
 		b.SampleOf = append(b.SampleOf, uint32(s))
 	}
-	// A column takes at least 2 bytes: name length and kind.
-	for n := r.count(2); n > 0 && !r.failed; n-- {
-		if len(b.Columns) == cap(b.Columns) {
-			b.Columns = append(b.Columns, Column{})
-		} else {
-			b.Columns = b.Columns[:len(b.Columns)+1]
-		}
-		m.readColumn(r, &b.Columns[len(b.Columns)-1], rows)
+	n := r.columnCount()
+	b.Columns = slices.Grow(b.Columns, n)[:n] // with the names that they had last time
+	for i := range b.Columns {
+		m.readColumn(r, &b.Columns[i], rows)
 	}
 }
 
@@ -135,9 +135,10 @@ func (m *Message) readPresence(r *reader, c *Column, rows int) {
 
 // reader reads within bounds. Once it has failed it gives nothing but zeros.
 type reader struct {
-	data   []byte
-	at     int
-	failed bool
+	data    []byte
+	at      int
+	columns int // how many more a message of this size may have
+	failed  bool
 }
 
 func (r *reader) uvarint() uint64 {
@@ -163,6 +164,16 @@ func (r *reader) count(size int) int {
 		return 0
 	}
 	return int(v)
+}
+
+// columnCount reads how many columns follow.
+func (r *reader) columnCount() int {
+	n := r.count(2) // name length and kind
+	if r.columns -= n; r.columns < 0 {
+		r.failed = true
+		return 0
+	}
+	return n
 }
 
 // bytes gives the next n bytes, nil if they are not there.

@@ -5,10 +5,12 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"flag"
+	"fmt"
 	"hash/crc32"
 	"math"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -121,8 +123,8 @@ func TestDamaged(t *testing.T) {
 	if err := packed.Decode(append(bytes.Clone(good), 0), &m); err == nil {
 		t.Error("one byte too many, and nobody noticed")
 	}
-	bad := seal(append(bytes.Clone(good[:len(good)-4]), 0, 0, 0, 0, 0))
-	if err := packed.Decode(bad, &m); err == nil || !strings.Contains(err.Error(), "too many") {
+	bad := seal(append(bytes.Clone(good[:len(good)-4]), 1, 0, 0, 0, 0))
+	if err := packed.Decode(bad, &m); err == nil || !strings.Contains(err.Error(), "follows its last block") {
 		t.Errorf("a sealed byte too many: %v", err)
 	}
 }
@@ -166,6 +168,36 @@ func TestDecodeAllocatesNothing(t *testing.T) {
 		}
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestNullsAreBounded checks the padding: a message of many short null columns is read,
+// and cannot make the reader reserve many times its size.
+func TestNullsAreBounded(t *testing.T) {
+	b := packed.NewBuilder()
+	k := b.Block("f")
+	k.Begin()
+	for i := range 5000 {
+		k.Null(fmt.Append(nil, i))
+	}
+	k.End(b.Sample("u", 1))
+	data := b.Encode(nil, packed.DynamoDB)
+	if b.Size() < len(data) {
+		t.Errorf("%d bytes, estimated %d", len(data), b.Size())
+	}
+	var before, after runtime.MemStats
+	var m packed.Message
+	runtime.ReadMemStats(&before)
+	if err := packed.Decode(data, &m); err != nil || len(m.Blocks[0].Columns) != 5000 {
+		t.Fatal(err)
+	}
+	runtime.ReadMemStats(&after)
+	if grown := after.TotalAlloc - before.TotalAlloc; grown > 32*uint64(len(data)) {
+		t.Errorf("%d bytes made the reader reserve %d", len(data), grown)
+	}
+	crowded := []byte("FPK\x01\x01\x01\x01u........\x01\x01f\x01\x00\x04\x01a\x00\x01b\x00\x01c\x00\x01d\x00....")
+	if err := packed.Decode(seal(crowded), &m); err == nil {
+		t.Error("four columns in 40 bytes were read")
 	}
 }
 
@@ -260,7 +292,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(small().Encode(nil, packed.FeatureService))
 	for seed := range uint64(5) {
 		d := newDriver(rand.New(rand.NewPCG(seed, 9)), packed.NewBuilder())
-		d.drive()
+		d.rows(d.open("f", d.b.NewBlock("f")), 3)
 		f.Add(d.b.Encode(nil, packed.DynamoDB))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -16,18 +16,22 @@ func (b *Builder) Encode(dst []byte, src Source) []byte {
 	dst = append(dst, magic...)
 	dst = append(dst, version, byte(src))
 	dst = b.samples.appendTo(dst)
-	n := 0
+	blocks, columns := 0, 0
 	for _, k := range b.blocks {
 		k.Discard()
 		if k.Rows() > 0 {
-			n++
+			blocks++
+			columns += len(k.order)
 		}
 	}
-	dst = binary.AppendUvarint(dst, uint64(n))
+	dst = binary.AppendUvarint(dst, uint64(blocks))
 	for _, k := range b.blocks {
 		if k.Rows() > 0 {
 			dst = k.appendTo(dst)
 		}
+	}
+	for len(dst)-start+crcBytes < columns*columnBytes {
+		dst = append(dst, 0)
 	}
 	return binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst[start:], castagnoli))
 }

@@ -52,7 +52,7 @@ func (k *Block) column(name []byte) *column {
 	if !c.used {
 		c.used = true
 		k.order = append(k.order, i)
-		k.size += len(name) + columnOverhead + k.Rows()/8 + 1
+		k.size += max(len(name)+columnOverhead, columnBytes) + k.Rows()/8 + 1
 	}
 	row := len(k.sampleOf)
 	if c.named > row {

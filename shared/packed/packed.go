@@ -17,7 +17,7 @@
 // Integers are little endian; "uvarint" is that of encoding/binary; bitmaps are least
 // significant bit first, their unused bits zero.
 //
-//	message  "FPK" version(1 byte) source(1 byte) samples blocks checksum
+//	message  "FPK" version(1 byte) source(1 byte) samples blocks padding checksum
 //	samples  uvarint count, then per sample: uvarint length, user id, int64 epoch ms
 //	blocks   uvarint count, then per block
 //	block    uvarint length, family
@@ -31,9 +31,12 @@
 //	           Double, Int64 8 bytes each
 //	           Bool          bitmap over the values
 //	           String, JSON  uint32 end offset of each value, then the bytes of all
+//	padding  zeros, until the message has 16 bytes for each of its columns
 //	checksum uint32 CRC-32C (Castagnoli) of all bytes before it
 //
-// A null costs one bit, so a sparse feature stays cheap.
+// A null costs one bit, so a sparse feature stays cheap. Only a message of hardly more
+// than short names is padded: a decoder makes room for columns before it reads them, and
+// must not need many times the message's size for that.
 package packed
 
 import "fmt"
@@ -96,6 +99,7 @@ const (
 	headerBytes = len(magic) + 2 // and version, source
 	crcBytes    = 4
 	hasPresence = 0x80 // flag beside a column's kind
+	columnBytes = 16   // least bytes of a message for each of its columns
 )
 
 // maxExact is the largest magnitude up to which every integer is a float64.
