@@ -83,7 +83,7 @@ func (d *Disk) Create(ctx context.Context, name string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	defer tmp.Cleanup()
+	defer func() { _ = tmp.Cleanup() }()
 	_, err = tmp.Write(data)
 	if err := errors.Join(err, tmp.Sync()); err != nil {
 		return err

@@ -237,7 +237,7 @@ func (v *verifier) failures(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer blob.Close()
+	defer func() { _ = blob.Close() }()
 	for f, err := range Failures(readerOf(blob)) {
 		if ctx.Err() != nil {
 			return ctx.Err()

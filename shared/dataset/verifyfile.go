@@ -59,7 +59,7 @@ func (v *verifier) file(ctx context.Context, m *ManifestFamily, f *ManifestFile,
 	if err != nil {
 		return nil, err
 	}
-	defer blob.Close()
+	defer func() { _ = blob.Close() }()
 	check.bytes += blob.Size()
 	if blob.Size() != f.Bytes {
 		return fmt.Errorf("it has %d bytes; the manifest says %d", blob.Size(), f.Bytes), nil
