@@ -228,6 +228,6 @@ func (t *interner) get(name []byte, guess string) string {
 	}
 	s := string(name)
 	t.known[s] = s
-	t.bytes += len(s)
+	t.bytes += len(s) + 32 // and what the map needs
 	return s
 }
