@@ -52,9 +52,9 @@ func startBroker(t *testing.T) *testBroker {
 	return &testBroker{url: server.URL(), nc: nc, js: js}
 }
 
-// orchestrator stands in for the real one: it opens runs, counts their records, and
+// stub stands in for the real one: it opens runs, counts their records, and
 // ends them as status says.
-type orchestrator struct {
+type stub struct {
 	t *testing.T
 	b *testBroker
 
@@ -71,8 +71,8 @@ type orchestrator struct {
 }
 
 // startOrchestrator starts one whose runs complete as soon as they are sealed.
-func startOrchestrator(t *testing.T, b *testBroker) *orchestrator {
-	o := &orchestrator{t: t, b: b, bodies: map[string][]byte{}, refuse: func(string) error { return nil }}
+func startOrchestrator(t *testing.T, b *testBroker) *stub {
+	o := &stub{t: t, b: b, bodies: map[string][]byte{}, refuse: func(string) error { return nil }}
 	o.onStatus = func(s *control.Status) {
 		if s.InputSealed && !s.Ended() {
 			o.end(control.Completed)
@@ -117,7 +117,7 @@ func startOrchestrator(t *testing.T, b *testBroker) *orchestrator {
 	return o
 }
 
-func (o *orchestrator) open(run string, m *nats.Msg) (any, error) {
+func (o *stub) open(run string, m *nats.Msg) (any, error) {
 	o.takeOver = m.Header.Get(control.HeaderTakeOver) == "true"
 	if o.status.Run == "" {
 		o.status = control.Status{Run: run, Epoch: 1, State: control.Running, StartedAt: time.Now()}
@@ -125,7 +125,7 @@ func (o *orchestrator) open(run string, m *nats.Msg) (any, error) {
 	return control.Opened{Run: run, Epoch: o.status.Epoch}, nil
 }
 
-func (o *orchestrator) close(_ string, m *nats.Msg) (any, error) {
+func (o *stub) close(_ string, m *nats.Msg) (any, error) {
 	var r control.CloseRequest
 	if err := json.Unmarshal(m.Data, &r); err != nil {
 		return nil, err
@@ -137,12 +137,12 @@ func (o *orchestrator) close(_ string, m *nats.Msg) (any, error) {
 	return control.Closed{Sealed: seen == r.Records, RecordsSeen: seen}, nil
 }
 
-func (o *orchestrator) end(state string) {
+func (o *stub) end(state string) {
 	o.status.State, o.status.Teardown, o.status.EndedAt = state, control.TeardownDone, time.Now()
 }
 
 // asked gives the requests so far but for those about the status.
-func (o *orchestrator) asked() string {
+func (o *stub) asked() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return strings.Join(o.requests, " ")

@@ -17,7 +17,7 @@ import (
 type job struct {
 	file     *runfile.File // unexpanded, with the flags' changes
 	expanded *runfile.File // nil if ${ENV} is not set here
-	records  string // path, "-" for stdin, "" for none
+	records  string        // path, "-" for stdin, "" for none
 	skipBad  bool
 	takeOver bool
 	expected progress.Expected
