@@ -12,7 +12,6 @@ import (
 
 	"github.com/fastfeaturefetch/fff/shared/commitlog"
 	"github.com/fastfeaturefetch/fff/shared/dataset"
-	"github.com/fastfeaturefetch/fff/shared/packed"
 )
 
 // liveFile is a file of the dataset with its columns.
@@ -20,8 +19,6 @@ type liveFile struct {
 	file commitlog.File
 	part *dataset.Part
 	rows *dataset.FamilyPart
-
-	rewritten []dataset.Column // that it has once it is written anew
 }
 
 // settleTypes decides the columns and types of every family and writes anew the files that
@@ -51,10 +48,6 @@ func (j *job) settleTypes(ctx context.Context) (map[string][]dataset.FinalColumn
 			continue
 		}
 		final[family] = dataset.Settle(f.Features, columns)
-		rewritten := columnsOf(final[family], columns)
-		for i := range live {
-			live[i].rewritten = rewritten
-		}
 		if err := j.rewriteFamily(ctx, family, live, final[family]); err != nil {
 			return nil, err
 		}
@@ -128,7 +121,7 @@ func (j *job) rewriteFile(ctx context.Context, old *liveFile, final []dataset.Fi
 	}
 	p := &dataset.Part{Run: j.rec.Run, Epoch: j.rec.Epoch, Name: part, Keys: old.part.Keys, Families: []dataset.FamilyPart{{
 		Family: old.file.Family, Rows: old.rows.Rows, FromDynamoDB: old.rows.FromDynamoDB,
-		File: dataset.File{Name: name, Rows: old.file.Rows, Bytes: staged.Bytes, Checksum: staged.Checksum, Columns: old.rewritten},
+		File: dataset.File{Name: name, Rows: old.file.Rows, Bytes: staged.Bytes, Checksum: staged.Checksum, Columns: final},
 	}}}
 	if err := j.store.PutIndex(ctx, dataset.IndexName(j.rec.Epoch, part), dataset.EncodePart(p)); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
@@ -138,21 +131,3 @@ func (j *job) rewriteFile(ctx context.Context, old *liveFile, final []dataset.Fi
 
 // isBase tells whether an index name's part is a list of files that an epoch started with.
 func isBase(part string) bool { return strings.HasPrefix(part, "open-") }
-
-// columnsOf gives the columns of a file that has the final ones. Its integers fit doubles
-// if those of all the files do that it may have been written from.
-func columnsOf(final []dataset.FinalColumn, files [][]dataset.Column) []dataset.Column {
-	inexact := map[string]bool{}
-	for _, cols := range files {
-		for _, c := range cols {
-			if c.Kind == packed.Int64 && !c.ExactAsDouble {
-				inexact[c.Feature] = true
-			}
-		}
-	}
-	cols := make([]dataset.Column, len(final))
-	for i, f := range final {
-		cols[i] = dataset.Column{Feature: f.Feature, Name: f.Name, Kind: f.Kind, ExactAsDouble: f.Kind == packed.Int64 && !inexact[f.Feature]}
-	}
-	return cols
-}
