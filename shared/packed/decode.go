@@ -14,7 +14,8 @@ import (
 // checked here, so that the views never fail, and memory is made for what data can hold
 // only, some 16 bytes for each of its bytes; after an error m is empty.
 func Decode(data []byte, m *Message) error {
-	m.Source, m.Samples, m.Blocks, m.ranks = 0, m.Samples[:0], m.Blocks[:0], m.ranks[:0]
+	m.Source, m.Samples, m.Blocks = 0, m.Samples[:0], m.Blocks[:0]
+	m.present, m.ranks = m.present[:0], m.ranks[:0]
 	if err := m.decode(data); err != nil {
 		m.Source, m.Samples, m.Blocks = 0, m.Samples[:0], m.Blocks[:0]
 		return fmt.Errorf("packed message of %d bytes: %w", len(data), err)
@@ -121,16 +122,19 @@ func (m *Message) readColumn(r *reader, c *Column, rows int) {
 
 // readPresence reads a bitmap over the rows and counts the values before each 64 rows.
 func (m *Message) readPresence(r *reader, c *Column, rows int) {
-	c.present = r.bytes((rows + 7) / 8)
-	r.checkPadding(c.present, rows)
-	start, n := len(m.ranks), 0
-	for i, b := range c.present {
-		if i%8 == 0 {
-			m.ranks = append(m.ranks, uint32(n))
-		}
-		n += bits.OnesCount8(b)
+	bitmap := r.bytes((rows + 7) / 8)
+	r.checkPadding(bitmap, rows)
+	words, ranks := len(m.present), len(m.ranks)
+	c.count = 0
+	for len(bitmap) > 0 {
+		var word [8]byte
+		bitmap = bitmap[copy(word[:], bitmap):]
+		m.present = append(m.present, binary.LittleEndian.Uint64(word[:]))
+		m.ranks = append(m.ranks, uint32(c.count))
+		c.count += bits.OnesCount64(m.present[len(m.present)-1])
 	}
-	c.ranks, c.count = m.ranks[start:len(m.ranks):len(m.ranks)], n
+	c.present = m.present[words:len(m.present):len(m.present)]
+	c.ranks = m.ranks[ranks:len(m.ranks):len(m.ranks)]
 }
 
 // reader reads within bounds. Once it has failed it gives nothing but zeros.
