@@ -119,6 +119,7 @@ func (j *job) openFor(ctx context.Context, file *runfile.File, source []byte, ta
 		return nil, err
 	}
 	j.idle = false
+	j.hurry()
 	return opened(), nil
 }
 

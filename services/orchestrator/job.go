@@ -22,13 +22,17 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/runfile"
 )
 
-// tick is how often a run is looked at.
-const tick = 150 * time.Millisecond
+// tick is how often a run is looked at, rest how often one with which nothing is left to do.
+const (
+	tick = 150 * time.Millisecond
+	rest = time.Minute
+)
 
 // job is a run that the leader looks after. Its steps run one at a time under mu.
 type job struct {
-	s   *Service
-	log zerolog.Logger
+	s    *Service
+	log  zerolog.Logger
+	wake chan struct{} // a request has changed what there is to do
 
 	mu       sync.Mutex
 	rec      *runs.Record
@@ -51,7 +55,7 @@ type job struct {
 }
 
 func newJob(s *Service, rec *runs.Record) *job {
-	j := &job{s: s, rec: rec, log: s.d.Log.With().Str("run", rec.Run).Logger()}
+	j := &job{s: s, rec: rec, log: s.d.Log.With().Str("run", rec.Run).Logger(), wake: make(chan struct{}, 1)}
 	j.forget()
 	j.publish()
 	return j
@@ -70,6 +74,7 @@ func (j *job) loop(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-j.wake:
 		case <-wait.C:
 		}
 		pause := tick
@@ -89,10 +94,21 @@ func (j *job) loop(ctx context.Context) {
 		}
 		if err == nil {
 			j.watch.trouble = ""
+			if j.rec.State.Ended() && j.rec.Teardown == runs.TeardownDone {
+				pause = rest
+			}
 		}
 		j.publish()
 		j.mu.Unlock()
 		wait.Reset(pause)
+	}
+}
+
+// hurry has the run looked at now.
+func (j *job) hurry() {
+	select {
+	case j.wake <- struct{}{}:
+	default:
 	}
 }
 

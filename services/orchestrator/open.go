@@ -9,12 +9,11 @@ import (
 	"slices"
 	"time"
 
-	"github.com/nats-io/nuid"
-
 	"github.com/fastfeaturefetch/fff/shared/broker/commits"
 	"github.com/fastfeaturefetch/fff/shared/broker/runs"
 	"github.com/fastfeaturefetch/fff/shared/commitlog"
 	"github.com/fastfeaturefetch/fff/shared/dataset"
+	"github.com/fastfeaturefetch/fff/shared/service"
 	"github.com/fastfeaturefetch/fff/streams"
 )
 
@@ -156,7 +155,7 @@ func (j *job) begin(ctx context.Context, epoch uint64, base []commitlog.File) er
 		}
 		// Unique, so that of two leaders that open the same epoch the one that loses
 		// cannot overwrite what the other's entry names.
-		entry.Base, entry.BaseSum = dataset.IndexName(epoch, "open-"+nuid.Next()), checksum(data)
+		entry.Base, entry.BaseSum = dataset.IndexName(epoch, "open-"+service.NewInstance()), checksum(data)
 		if err := j.store.PutIndex(ctx, entry.Base, data); err != nil {
 			return err
 		}

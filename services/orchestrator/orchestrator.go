@@ -11,12 +11,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nuid"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fastfeaturefetch/fff/shared/broker/fleet"
@@ -106,7 +104,7 @@ func (s *Service) prepare(ctx context.Context) error {
 	for {
 		err := streams.Ensure(ctx, s.d.Client.JS, s.cfg.Replicas)
 		if err == nil {
-			s.system, err = s.bucket.SystemID(ctx, func() string { return strings.ToLower(nuid.Next()[:8]) })
+			s.system, err = s.bucket.SystemID(ctx, func() string { return service.NewInstance() })
 		}
 		if err == nil {
 			return nil
@@ -138,9 +136,11 @@ func (s *Service) lead(ctx context.Context) error {
 		Stage: stage.Parts, Service: "orchestrator", Instance: s.d.Instance,
 		Workers: 4, Grace: s.d.Grace, DoubleAck: true,
 	}, &partsStage{s}, s.d.Client, s.d.Metrics, s.d.Log)
-	granter := shares.NewGranter(shares.DefaultLease)
-	if s.led || len(all) > 0 {
-		granter = shares.NewSuccessor(shares.DefaultLease, time.Now())
+	granter := shares.NewSuccessor(shares.DefaultLease, time.Now())
+	if !s.led && (len(all) == 0 || s.cfg.Store != "") {
+		// Nobody can hold a share: there was no run, or the store was locked by a process
+		// that is dead, and its services with it.
+		granter = shares.NewGranter(shares.DefaultLease)
 	}
 	s.led = true
 	stop, err := s.serve(ctx, g, granter)

@@ -51,6 +51,7 @@ func (s *Service) replay(ctx context.Context, j *job, r *broker.Request) (any, e
 		return nil, err
 	}
 	j.watch.quiet = 0
+	j.hurry()
 	return control.Replayed{Replayed: int64(len(letters)), Epoch: j.rec.Epoch}, nil
 }
 

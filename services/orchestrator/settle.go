@@ -8,10 +8,9 @@ import (
 	"io/fs"
 	"strings"
 
-	"github.com/nats-io/nuid"
-
 	"github.com/fastfeaturefetch/fff/shared/commitlog"
 	"github.com/fastfeaturefetch/fff/shared/dataset"
+	"github.com/fastfeaturefetch/fff/shared/service"
 )
 
 // liveFile is a file of the dataset with its columns.
@@ -111,7 +110,7 @@ func (j *job) rewriteFile(ctx context.Context, old *liveFile, final []dataset.Fi
 		return nil, err
 	}
 	defer func() { _ = src.Close() }()
-	part := "s" + strings.ToLower(nuid.Next()[12:])
+	part := "s" + service.NewInstance()
 	name := dataset.PartFile(j.rec.Epoch, part)
 	staged, err := j.store.Stage(ctx, j.rec.Epoch, j.rec.Token, part, old.file.Family, name, func(w io.Writer) error {
 		return dataset.Rewrite(ctx, src, src.Size(), final, w)

@@ -34,7 +34,12 @@ func (j *job) teardown(ctx context.Context) error {
 	if err := j.disown(ctx); err != nil {
 		return err
 	}
-	return j.put(ctx, func(r *runs.Record) { r.Teardown = runs.TeardownDone })
+	if err := j.put(ctx, func(r *runs.Record) { r.Teardown = runs.TeardownDone }); err != nil {
+		return err
+	}
+	j.forget() // what it kept in memory; its counts stay, for who asks
+	j.watch.ledger, j.watch.failedCells, j.restored = nil, nil, false
+	return nil
 }
 
 // tearInput drops the input. Batches that came after it was sealed are dead letters by

@@ -27,15 +27,20 @@ func (s *Stats) with(run string, fn func(*fleet.RunStats)) {
 	}
 }
 
+// open begins an epoch of a run. Its counts begin anew, but for the read units, which are
+// the run's.
 func (s *Stats) open(run string, epoch uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := s.runs[run]
-	if st == nil {
-		st = &fleet.RunStats{}
-		s.runs[run] = st
+	st := &fleet.RunStats{Epoch: epoch}
+	if old := s.runs[run]; old != nil {
+		if old.Epoch == epoch {
+			old.Waiting = ""
+			return
+		}
+		st.Units = old.Units
 	}
-	st.Epoch, st.Waiting = epoch, ""
+	s.runs[run] = st
 }
 
 func (s *Stats) message(run string) { s.with(run, func(st *fleet.RunStats) { st.Messages++ }) }

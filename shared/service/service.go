@@ -39,7 +39,7 @@ type Service interface {
 	State() string
 }
 
-// NewInstance gives an id for an instance.
+// NewInstance gives an id that nothing else has: ten hexadecimal digits.
 func NewInstance() string {
 	var b [5]byte
 	_, _ = rand.Read(b[:]) // never fails
