@@ -1,6 +1,7 @@
 package answer
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/fastfeaturefetch/fff/services/dynamo-fetcher/plan"
@@ -24,16 +25,57 @@ func (it *item) reset() {
 
 // readItem reads an item's features into the open row, and its key and ttl beside them.
 // An error says why the item cannot be decoded; the text itself may still be good.
-func (s *Scanner) readItem(row *packed.Block) error {
-	j, l := &s.json, s.layout
+func (s *Scanner) readItem(row *packed.Block) (err error) {
 	s.item.reset()
+	if s.layout.kind == runfile.LayoutMap || s.layout.kind == runfile.LayoutJSON {
+		err = s.readContained(row)
+	} else {
+		err = s.readAttributes(row)
+	}
+	if err == nil && row.Repeated() {
+		return errors.New("it has a feature twice")
+	}
+	return err
+}
+
+// readAttributes reads an item whose attributes are its features. A name that the row
+// guessed is a feature; of every other it has to be found out.
+func (s *Scanner) readAttributes(row *packed.Block) error {
+	j := &s.json
+	j.Object()
+	for {
+		guess := row.Guess()
+		name, more := j.NextLike(guess)
+		if !more {
+			return j.Err()
+		}
+		var err error
+		if isGuess(name, guess) {
+			err = s.readValue(row, name)
+		} else if role := s.layout.roleOf(name); role == feature {
+			err = s.readValue(row, name)
+		} else {
+			err = s.readRole(role)
+		}
+		if err != nil {
+			return fmt.Errorf("attribute %q: %w", name, err)
+		}
+	}
+}
+
+// isGuess says whether a name is the guess itself.
+func isGuess(name, guess []byte) bool {
+	return len(name) > 0 && len(guess) > 0 && &name[0] == &guess[0]
+}
+
+// readContained reads an item one of whose attributes holds the features.
+func (s *Scanner) readContained(row *packed.Block) error {
+	j, l := &s.json, s.layout
 	hasContainer, hasOther := false, false
 	j.Object()
 	for name, more := j.Next(); more; name, more = j.Next() {
 		var err error
 		switch role := l.roleOf(name); role {
-		case feature:
-			err = s.readValue(row, name)
 		case container:
 			hasContainer = true
 			err = s.readContainer(row)
@@ -64,6 +106,24 @@ func (s *Scanner) readKeys(mark jsonscan.Scanner) error {
 	s.item.reset()
 	j.Object()
 	for name, more := j.Next(); more; name, more = j.Next() {
+		if err := s.readRole(s.layout.roleOf(name)); err != nil {
+			return err
+		}
+	}
+	return j.Err()
+}
+
+// findKey reads the item until its key is known. Where the scanner stands then does not
+// matter: the item is read again.
+func (s *Scanner) findKey() error {
+	j, it := &s.json, &s.item
+	it.reset()
+	j.Object()
+	for !it.hasPartition || !it.hasSort && s.layout.sort != "" {
+		name, more := j.Next()
+		if !more {
+			break
+		}
 		if err := s.readRole(s.layout.roleOf(name)); err != nil {
 			return err
 		}

@@ -21,8 +21,8 @@
 //
 // Key attributes, the ttl attribute and excluded attributes are no features; excluded
 // names are left out of map:NAME and json:NAME too. An item that has nothing else is a
-// row of nulls. An item past its ttl counts as missing. An item that cannot be decoded is
-// bad, which is a failure of its own and never a miss.
+// row of nulls. An item past its ttl counts as missing. An item that cannot be decoded, or
+// that has a feature twice, is bad, which is a failure of its own and never a miss.
 package answer
 
 import (
@@ -34,7 +34,6 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/failure"
 	"github.com/fastfeaturefetch/fff/shared/jsonscan"
 	"github.com/fastfeaturefetch/fff/shared/packed"
-	"github.com/fastfeaturefetch/fff/shared/work"
 )
 
 // Emit lends fn a builder. fn never fails; Emit gives its own error.
@@ -230,17 +229,13 @@ func (s *Scanner) items(b *packed.Builder) (more bool, err error) {
 // itemOfFamily reads an item into a block of the only family of the call. One pass is
 // enough, because the block is known before the key.
 func (s *Scanner) itemOfFamily(b *packed.Builder, block *packed.Block) (full bool, err error) {
-	mark := s.json
-	block.Begin()
-	bad := s.readItem(block)
-	if bad != nil {
-		block.Discard()
-		if err := s.readKeys(mark); err != nil {
-			return false, err
-		}
-	}
-	key, err := s.match(asked)
+	bad, err := s.readRow(block, s.json)
 	if err != nil {
+		return false, err
+	}
+	key, err := s.match()
+	if err != nil {
+		block.Discard()
 		return false, err
 	}
 	if bad == nil && !s.item.expired {
@@ -256,32 +251,45 @@ func (s *Scanner) itemOfFamily(b *packed.Builder, block *packed.Block) (full boo
 // that has it; there is hardly ever more than one.
 func (s *Scanner) itemOfAnyFamily(b *packed.Builder) (full bool, err error) {
 	mark := s.json
-	if err := s.readKeys(mark); err != nil {
+	if err := s.findKey(); err != nil {
 		return false, err
 	}
-	end := s.json
-	key, err := s.match(asked)
+	key, err := s.match()
 	if err != nil {
 		return false, err
 	}
 	var bad error
-	if !s.item.expired {
-		for c := s.plan.Keys[key].First; c >= 0 && bad == nil; c = s.plan.Cells[c].Next {
-			if cell := &s.plan.Cells[c]; cell.State == plan.Pending && s.firstOfFamily(key, c) {
-				s.json = mark
-				block := b.Block(s.plan.Run.Families[cell.Family].ID)
-				block.Begin()
-				if bad = s.readItem(block); bad != nil {
-					block.Discard()
-				} else if full, bad = s.closeRow(b, block, key, cell.Family); full {
-					return true, nil
-				}
+	for c := s.plan.Keys[key].First; c >= 0 && bad == nil; c = s.plan.Cells[c].Next {
+		cell := &s.plan.Cells[c]
+		if cell.State != plan.Pending || !s.firstOfFamily(key, c) {
+			continue
+		}
+		block := b.Block(s.plan.Run.Families[cell.Family].ID)
+		if bad, err = s.readRow(block, mark); err != nil {
+			return false, err
+		}
+		if bad == nil && !s.item.expired {
+			if full, bad = s.closeRow(b, block, key, cell.Family); full {
+				return true, nil
 			}
 		}
 	}
-	s.json = end
 	s.answer(key, bad)
 	return false, nil
+}
+
+// readRow reads the item that begins at mark into a new row, which stays open if the
+// item is good and not past its ttl. err says that the text is no JSON.
+func (s *Scanner) readRow(block *packed.Block, mark jsonscan.Scanner) (bad, err error) {
+	s.json = mark
+	block.Begin()
+	if bad = s.readItem(block); bad != nil {
+		err = s.readKeys(mark)
+	}
+	if bad != nil || s.item.expired {
+		block.Discard()
+	}
+	return bad, err
 }
 
 // firstOfFamily says whether no pending cell of the key before c has c's family.
@@ -293,138 +301,4 @@ func (s *Scanner) firstOfFamily(key, c int32) bool {
 		}
 	}
 	return true
-}
-
-// match gives the key of the item, which must be one that is in the state want.
-func (s *Scanner) match(want slot) (int32, error) {
-	switch l := s.layout; {
-	case !s.item.hasPartition:
-		return 0, fmt.Errorf("the item before byte %d has no proper key attribute %q", s.json.Offset(), l.partition)
-	case !s.item.hasSort && l.sort != "":
-		return 0, fmt.Errorf("the item before byte %d has no proper key attribute %q", s.json.Offset(), l.sort)
-	}
-	s.id = append(append(s.id[:0], s.item.partition...), s.item.sort...)
-	s.id = plan.AppendID(s.id, len(s.item.partition))
-	key, ok := s.plan.Find(s.call, s.id)
-	if !ok || s.plan.Keys[key].Call != s.number || s.slots[s.plan.Keys[key].Slot] == settled {
-		return 0, fmt.Errorf("it holds %s, which was not asked for", s.describe(s.item.partition, s.item.sort))
-	}
-	if s.slots[s.plan.Keys[key].Slot] != want {
-		return 0, fmt.Errorf("it answers %s twice", s.describe(s.item.partition, s.item.sort))
-	}
-	return key, nil
-}
-
-// describe names an item for people.
-func (s *Scanner) describe(partition, sort []byte) string {
-	if s.layout.sort == "" {
-		return fmt.Sprintf("the item %s=%q", s.layout.partition, partition)
-	}
-	return fmt.Sprintf("the item %s=%q, %s=%q", s.layout.partition, partition, s.layout.sort, sort)
-}
-
-// closeRow closes the row that was read, once for each sample that it serves. It
-// discards the row if the builder has no room for it beside what it holds (full), or if
-// no message has (bad).
-func (s *Scanner) closeRow(b *packed.Builder, block *packed.Block, key, family int32) (full bool, bad error) {
-	rowBytes := block.RowBytes()
-	switch {
-	case rowBytes > work.MaxCellBytes:
-		block.Discard()
-		return false, &tooLargeError{rowBytes}
-	case len(s.read) > 0 && b.Size()+rowBytes > work.MaxCellBytes:
-		block.Discard()
-		return true, nil
-	}
-	first := true
-	for c := s.plan.Keys[key].First; c >= 0; c = s.plan.Cells[c].Next {
-		cell := &s.plan.Cells[c]
-		if cell.Family != family || cell.State != plan.Pending {
-			continue
-		}
-		request := &s.plan.Requests[cell.Request]
-		sample := b.Sample(request.UserID, request.EpochMS)
-		if first {
-			block.End(sample)
-			first = false
-		} else {
-			block.Repeat(sample)
-		}
-		s.read = append(s.read, c)
-	}
-	return false, nil
-}
-
-// tooLargeError is an item of which no message can be made.
-type tooLargeError struct{ bytes int }
-
-func (e *tooLargeError) Error() string {
-	return fmt.Sprintf("its features take %d bytes; a cell may have %d", e.bytes, work.MaxCellBytes)
-}
-
-// answer notes that the key's item was read, and what is wrong with it.
-func (s *Scanner) answer(key int32, bad error) {
-	state := &s.slots[s.plan.Keys[key].Slot]
-	*state = answered
-	if s.item.expired {
-		*state = expired
-		return
-	}
-	s.result.Settled++
-	if bad == nil {
-		return
-	}
-	code := failure.BadItem
-	if _, ok := errors.AsType[*tooLargeError](bad); ok {
-		code = failure.TooLarge
-	}
-	k := &s.plan.Keys[key]
-	s.result.Bad = append(s.result.Bad, Bad{Key: key, Code: code, Err: fmt.Errorf("%s: %w",
-		s.describe([]byte(k.Partition()), []byte(k.Sort())), bad)})
-	s.markKey(key, plan.Failed)
-}
-
-// unprocessedKeys reads the keys that DynamoDB did not look up.
-func (s *Scanner) unprocessedKeys() error {
-	j := &s.json
-	j.Object()
-	for _, more := j.Next(); more; _, more = j.Next() {
-		j.Object()
-		for name, more := j.Next(); more; name, more = j.Next() {
-			if string(name) != "Keys" {
-				_, _ = j.Skip() // Err has it
-				continue
-			}
-			j.Array()
-			for j.Element() {
-				if err := s.readKeys(*j); err != nil {
-					return err
-				}
-				key, err := s.match(asked)
-				if err != nil {
-					return err
-				}
-				s.slots[s.plan.Keys[key].Slot] = unprocessed
-				s.result.Unprocessed = append(s.result.Unprocessed, key)
-			}
-		}
-	}
-	return j.Err()
-}
-
-// consumedCapacity adds up the units of the answer; the caller looks at the error.
-func (s *Scanner) consumedCapacity() {
-	j := &s.json
-	j.Array()
-	for j.Element() {
-		j.Object()
-		for name, more := j.Next(); more; name, more = j.Next() {
-			if string(name) == "CapacityUnits" {
-				n, _ := j.Number()
-				s.result.Units += asDouble(n)
-				continue
-			}
-			_, _ = j.Skip()
-		}
-	}
 }

@@ -63,6 +63,7 @@ func TestValues(t *testing.T) {
 		{"JSON that is no object", jsonText, `"features":{"S":"[1]"}`, `bad: attribute "features": JSON at byte 0: want an object, found an array`},
 		{"JSON with more behind it", jsonText, `"features":{"S":"{} x"}`, `bad: attribute "features": JSON at byte 3`},
 		{"empty text", jsonText, `"features":{"S":""}`, `bad: attribute "features": JSON at byte 0`},
+		{"feature twice in JSON", jsonText, `"features":{"S":"{\"a\":1,\"b\":1,\"a\":null}"}`, `bad: it has a feature twice`},
 		{"bad number in JSON", jsonText, `"features":{"S":"{\"a\":01}"}`, `bad: attribute "features":`},
 	}
 	for _, tt := range tests {

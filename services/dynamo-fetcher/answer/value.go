@@ -115,7 +115,7 @@ func (s *Scanner) readMap(row *packed.Block) error {
 		return fmt.Errorf("its type is %s; the layout is map:%s", tag, s.layout.attribute)
 	}
 	j.Object()
-	for name, more := j.Next(); more; name, more = j.Next() {
+	for name, more := j.NextLike(row.Guess()); more; name, more = j.NextLike(row.Guess()) {
 		if s.layout.isExcluded(name) {
 			_, _ = j.Skip() // Err has it
 			continue
@@ -156,7 +156,7 @@ func (s *Scanner) readObject(row *packed.Block, text []byte) error {
 	in.AllowNaN = true
 	in.Reset(text)
 	in.Object()
-	for name, more := in.Next(); more; name, more = in.Next() {
+	for name, more := in.NextLike(row.Guess()); more; name, more = in.NextLike(row.Guess()) {
 		if s.layout.isExcluded(name) {
 			_, _ = in.Skip() // End has it
 			continue
