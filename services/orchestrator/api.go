@@ -189,6 +189,9 @@ func (s *Service) tearDown(ctx context.Context, j *job, _ *broker.Request) (any,
 	return struct{}{}, nil
 }
 
+// doneTimeout bounds the reading of dead letters for an answer to ingest.
+const doneTimeout = 5 * time.Second
+
 // done answers ingest: which cells are committed, or have failed in this epoch.
 func (s *Service) done(run string, epoch uint64, keys []sample.Key) ([][]uint64, error) {
 	j := s.job(run)
@@ -200,10 +203,12 @@ func (s *Service) done(run string, epoch uint64, keys []sample.Key) ([][]uint64,
 	if !j.restored || j.rec.Epoch != epoch {
 		return nil, fmt.Errorf("run %s is not at epoch %d here", run, epoch)
 	}
-	failed, err := j.failedCells()
-	if err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), doneTimeout)
+	defer cancel()
+	if err := j.readLetters(ctx); err != nil {
 		return nil, err
 	}
+	failed := j.watch.failedCells
 	sets := make([][]uint64, len(keys))
 	for i, k := range keys {
 		sets[i] = make([]uint64, (len(j.file.Families)+63)/64)

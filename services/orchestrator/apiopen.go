@@ -10,7 +10,6 @@ import (
 
 	"github.com/fastfeaturefetch/fff/shared/broker"
 	"github.com/fastfeaturefetch/fff/shared/broker/runs"
-	"github.com/fastfeaturefetch/fff/shared/completion"
 	"github.com/fastfeaturefetch/fff/shared/control"
 	"github.com/fastfeaturefetch/fff/shared/runfile"
 	"github.com/fastfeaturefetch/fff/streams"
@@ -123,8 +122,8 @@ func (j *job) openFor(ctx context.Context, file *runfile.File, source []byte, ta
 	return opened(), nil
 }
 
-// openAs opens the next epoch. When the run works already its input goes on; otherwise the
-// producers send it again, and what failed before is tried again.
+// openAs opens the next epoch. What failed before is tried again. When the run works already
+// its input goes on; otherwise the producers send it again.
 func (j *job) openAs(ctx context.Context, takeOver, working bool) error {
 	if err := j.prepare(); err != nil {
 		return control.Errorf(control.CodeBadRunFile, "%v", err)
@@ -132,10 +131,8 @@ func (j *job) openAs(ctx context.Context, takeOver, working bool) error {
 	if err := j.claim(ctx, takeOver); err != nil {
 		return err
 	}
-	if !working {
-		if _, err := streams.PurgeSubject(ctx, j.s.d.Client.JS, streams.Failed, streams.FailedSubject(j.rec.Run, "*")); err != nil {
-			return err
-		}
+	if _, err := streams.PurgeSubject(ctx, j.s.d.Client.JS, streams.Failed, streams.FailedSubject(j.rec.Run, "*")); err != nil {
+		return err
 	}
 	return j.open(ctx, func(r *runs.Record) {
 		if working {
@@ -157,25 +154,4 @@ func (s *Service) forget(j *job) {
 		delete(s.jobs, j.rec.Run)
 	}
 	j.gone = true
-}
-
-// failedCells gives the cells that are in dead letters, as they were when the epoch's
-// ingest first asked.
-func (j *job) failedCells() (*completion.Cells, error) {
-	if j.watch.failedCells != nil {
-		return j.watch.failedCells, nil
-	}
-	failed := completion.NewCells()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	for l, err := range j.letters(ctx) {
-		if err != nil {
-			return nil, err
-		}
-		for key, family := range cellsOf(l) {
-			failed.Add(family, j.samples.Add(key))
-		}
-	}
-	j.watch.failedCells = failed
-	return failed, nil
 }

@@ -20,15 +20,18 @@ func (j *job) letters(ctx context.Context) iter.Seq2[*control.Letter, error] {
 	return control.NewClient(j.s.d.Client).Letters(ctx, j.rec.Run, 1)
 }
 
-// readLetters counts the dead letters that have come.
+// readLetters takes in the dead letters that have come.
 func (j *job) readLetters(ctx context.Context) error {
-	for l, err := range control.NewClient(j.s.d.Client).Letters(ctx, j.rec.Run, j.watch.lastLetter+1) {
+	w := &j.watch
+	for l, err := range control.NewClient(j.s.d.Client).Letters(ctx, j.rec.Run, w.lastLetter+1) {
 		if err != nil {
 			return err
 		}
-		j.watch.lastLetter = l.Sequence
-		if l.Kind == stage.KindCell {
-			j.watch.failed[l.Code] += l.Count
+		w.lastLetter = l.Sequence
+		for key, family := range cellsOf(l) {
+			if w.failedCells.Add(family, j.samples.Add(key)) {
+				w.failed[l.Code]++
+			}
 		}
 	}
 	return nil

@@ -20,8 +20,12 @@ func (j *job) publish() {
 		FailedByCode: maps.Clone(w.failed),
 		Files:        w.files, Bytes: w.bytes, Dataset: r.Dataset, StartedAt: r.StartedAt, EndedAt: r.EndedAt,
 	}
-	for _, n := range w.failed {
-		st.Failed += n
+	if w.failedCells != nil && !r.State.Ended() {
+		st.Failed = w.failedCells.Without(j.committed).Count()
+	} else {
+		for _, n := range w.failed {
+			st.Failed += n
+		}
 	}
 	st.Stages = j.stages()
 	if w.trouble != "" && st.Reason == "" {

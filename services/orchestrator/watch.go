@@ -36,10 +36,9 @@ type watch struct {
 	committed int64
 	fromCache int64
 
-	lastLetter uint64 // sequence of the dead letter read last
-	failed     map[string]int64
-	// failedCells are the cells in dead letters, once ingest has asked for them.
-	failedCells *completion.Cells
+	lastLetter  uint64            // sequence of the dead letter read last
+	failedCells *completion.Cells // cells in dead letters; some may be committed since
+	failed      map[string]int64  // by code
 
 	lags  map[stage.Name]int64
 	quiet int // looks in a row at which nothing was under way
@@ -50,7 +49,7 @@ type watch struct {
 
 func (w *watch) reset(file *runfile.File) {
 	owned := w.owned
-	*w = watch{ledger: intake.NewLedger(file), lastInput: time.Now(), failed: map[string]int64{}, lags: map[stage.Name]int64{}, owned: owned}
+	*w = watch{ledger: intake.NewLedger(file), lastInput: time.Now(), failed: map[string]int64{}, failedCells: completion.NewCells(), lags: map[stage.Name]int64{}, owned: owned}
 }
 
 // countLive counts what the log says is live.
