@@ -72,7 +72,7 @@ func (c *failedListCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	defer a.stop(s)
+	defer s.close()
 	want := c.selection()
 	var letters []*control.Letter
 	more := false
@@ -116,7 +116,7 @@ func (c *failedListCmd) listDataset(a *app) error {
 	var list []numbered
 	more := false
 	err := eachFailure(c.Dir, func(n numbered) bool {
-		if c.Stage != "" && c.Stage != n.Stage || c.Code != "" && c.Code != string(n.Code) || c.Kind != "" && c.Kind != n.Kind {
+		if c.Stage != "" && c.Stage != n.Stage || c.Code != "" && c.Code != n.Code || c.Kind != "" && c.Kind != n.Kind {
 			return true
 		}
 		if more = c.Limit > 0 && len(list) == c.Limit; more {
@@ -133,7 +133,7 @@ func (c *failedListCmd) listDataset(a *app) error {
 	}
 	var rows [][]string
 	for _, n := range list {
-		rows = append(rows, []string{fmt.Sprint(n.Line), n.Kind, n.UserID, n.PITCTimestamp, n.Family, n.Stage, string(n.Code), fmt.Sprint(n.Attempts), oneLine(n.Reason)})
+		rows = append(rows, []string{fmt.Sprint(n.Line), n.Kind, n.UserID, n.PITCTimestamp, n.Family, n.Stage, n.Code, fmt.Sprint(n.Attempts), oneLine(n.Reason)})
 	}
 	err = writeTable(a.stdout, columns{">line", "kind", "user_id", "pitc_timestamp", "family", "stage", "code", ">attempts", "reason"}, rows)
 	c.mention(a, more)
@@ -198,7 +198,7 @@ func (c *failedShowCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	defer a.stop(s)
+	defer s.close()
 	l, err := s.ctl.Letter(a.soft, c.ID, seq)
 	if err != nil {
 		return err
@@ -286,7 +286,7 @@ func (c *failedReplayCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	defer a.stop(s)
+	defer s.close()
 	r, err := s.ctl.Replay(a.soft, c.ID, want)
 	if err != nil {
 		return err
@@ -308,7 +308,7 @@ func (c *failedDropCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	defer a.stop(s)
+	defer s.close()
 	r, err := s.ctl.Drop(a.soft, c.ID, want)
 	if err != nil {
 		return err

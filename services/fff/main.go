@@ -123,7 +123,7 @@ func (a *app) dispatch(args []string) error {
 		kong.Writers(a.stdout, a.stderr),
 		kong.Exit(func(int) { helped = true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
-		kong.Vars(helpVars),
+		helpVars,
 	)
 	if err != nil {
 		return err

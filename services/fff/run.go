@@ -46,6 +46,7 @@ func (c *runCmd) Run(a *app) error {
 	err = also(err, a.stop(s))
 	if store != "" && err == nil && frame.Status.State == control.Completed {
 		err = os.RemoveAll(store)
+		_ = os.Remove(filepath.Dir(store)) // the directory of all stores goes with the last of them
 	}
 	return a.conclude(frame, err, j.file.Families[0].ID, c.progressFlags)
 }
@@ -201,7 +202,7 @@ func (c *submitCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	defer a.stop(s)
+	defer s.close()
 	if c.Wait {
 		frame, err := a.drive(s, j, c.progressFlags, false)
 		return a.conclude(frame, err, j.file.Families[0].ID, c.progressFlags)

@@ -38,7 +38,7 @@ func (c *runsListCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	defer a.stop(s)
+	defer s.close()
 	all, err := s.ctl.List(a.soft)
 	if err != nil {
 		return err
@@ -83,7 +83,7 @@ func (c *runsShowCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	defer a.stop(s)
+	defer s.close()
 	status, err := s.ctl.Status(a.soft, c.ID)
 	if err != nil {
 		return err
@@ -105,7 +105,7 @@ func (c *runsWaitCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	defer a.stop(s)
+	defer s.close()
 	view, done := a.view(c.progressFlags)
 	f := &follower{s: s, run: c.ID, pace: a.pace, view: view, meter: progress.NewMeter(progress.Expected{})}
 	frame, err := f.until(a.soft)
@@ -133,7 +133,7 @@ func (a *app) steer(c oneRun, done string, do func(*control.Client, context.Cont
 	if err != nil {
 		return err
 	}
-	defer a.stop(s)
+	defer s.close()
 	if err := do(s.ctl, a.soft, c.ID); err != nil {
 		return err
 	}

@@ -26,6 +26,9 @@ type session struct {
 	stop           func(context.Context) error // ends what the session started
 }
 
+// close ends a session with a system elsewhere: a connection, whose end cannot fail.
+func (s *session) close() { _ = s.stop(context.Background()) }
+
 // connectTimeout is how long a broker may take to answer.
 const connectTimeout = 15 * time.Second
 

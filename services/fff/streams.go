@@ -45,7 +45,7 @@ func (c *streamsApplyCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	defer a.stop(s)
+	defer s.close()
 	if err := streams.Ensure(a.soft, s.broker.JS, c.Replicas); err != nil {
 		return err
 	}

@@ -258,7 +258,7 @@ func (p *Parser) extraAttribute(key []byte) (again bool, err *FieldError) {
 	i := slices.IndexFunc(p.names.Attributes, func(name string) bool { return name == string(key) })
 	if i < 0 {
 		known := slices.Concat([]string{p.names.UserID, p.names.PITCTimestamp, p.names.FeatureFamilies, attributesField}, p.names.Attributes)
-		return false, fieldError(string(clip(key)), "unknown field; a record has %s", strings.Join(known, ", "))
+		return false, fieldError(clip(key), "unknown field; a record has %s", strings.Join(known, ", "))
 	}
 	name := p.names.Attributes[i]
 	if slices.Contains(p.extraSeen, name) {

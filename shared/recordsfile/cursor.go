@@ -328,10 +328,9 @@ func (c *cursor) appendJSON(dst []byte) []byte {
 	case shapeDate:
 		return append(append(append(dst, '"'), time.Unix(int64(c.value.Int32())*86400, 0).UTC().Format(time.DateOnly)...), '"')
 	case shapeTime:
-		at := time.Unix(0, 0).UTC()
 		per := int64(time.Second / c.tick)
 		ticks := c.value.Int64()
-		at = time.Unix(ticks/per, ticks%per*int64(c.tick)).UTC()
+		at := time.Unix(ticks/per, ticks%per*int64(c.tick)).UTC()
 		layout := "2006-01-02T15:04:05.999999999Z"
 		if c.unzoned {
 			layout = "2006-01-02T15:04:05.999999999"

@@ -1,0 +1,73 @@
+# Everything here needs Go, git and make, and no more.
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+
+GO ?= go
+# Modules of the repository: the system, and the heavy tests once they are there.
+MODULES := . $(patsubst %/go.mod,%,$(wildcard tests/go.mod))
+
+# The linter is built here at this version; its findings change from one to the next.
+LINT_VERSION := v2.13.0
+LINT := bin/golangci-lint-$(LINT_VERSION)
+
+# The race detector needs a C compiler. Without one Go switches cgo off by itself.
+RACE := $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
+TEST_FLAGS ?= -timeout 15m
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-6s %s\n", $$1, $$2}'
+
+.PHONY: demo
+demo: bin/fff ## Run the example job from its records to a proven dataset under out/
+	./bin/fff run -f examples/run.yaml --records examples/records.jsonl --sandbox --out out
+	./bin/fff verify out/demo --records examples/records.jsonl
+
+.PHONY: test
+test: ## Run every test, with the race detector where there is a C compiler
+	@if [ -z '$(RACE)' ]; then echo '*** NO C COMPILER: the tests run WITHOUT the race detector ***' >&2; fi
+	@for m in $(MODULES); do echo "go test in $$m"; (cd $$m && $(GO) test $(RACE) $(TEST_FLAGS) ./...); done
+	@if [ -z '$(RACE)' ]; then echo '*** the tests ran WITHOUT the race detector: install a C compiler to have it ***' >&2; fi
+
+.PHONY: check
+check: $(LINT) ## Check format, vet, lint, the walls between packages, and that modules are tidy
+	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); if [ -n "$$out" ]; then echo "not formatted; run make fmt:"; echo "$$out"; exit 1; fi
+	@for m in $(MODULES); do (cd $$m && $(GO) vet ./... && $(CURDIR)/$(LINT) run --config $(CURDIR)/.golangci.yml ./...); done
+	GOWORK=off $(GO) build ./...
+	@for m in $(MODULES); do (cd $$m && GOWORK=off $(GO) mod tidy -diff); done
+	@echo "check: clean"
+
+.PHONY: build
+build: ## Build fff and every service into bin/
+	$(GO) build -o bin/ ./services/...
+
+.PHONY: bench
+bench: ## Run the benchmarks of the hot paths
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: fmt
+fmt: ## Format the code
+	gofmt -w $$(git ls-files -co --exclude-standard '*.go')
+
+.PHONY: lint
+lint: $(LINT) ## Run the linter alone
+	./$(LINT) run ./...
+
+.PHONY: docs
+docs: ## Write the generated parts of the documents anew
+	$(GO) test ./services/fff -run Documents -update
+
+.PHONY: clean
+clean: ## Remove what was built and the demo's output
+	rm -rf bin out
+
+# fff is built anew when it is asked for; Go knows what has changed.
+.PHONY: bin/fff
+bin/fff:
+	$(GO) build -o $@ ./services/fff/cmd/fff
+
+$(LINT):
+	@echo "building golangci-lint $(LINT_VERSION), some minutes, once"
+	@tmp=$$(mktemp -d) && GOBIN=$$tmp GOWORK=off GOFLAGS= $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION) \
+		&& mkdir -p bin && mv $$tmp/golangci-lint $@ && rmdir $$tmp
