@@ -98,18 +98,15 @@ func (s *Scanner) skipNumber(c byte) bool {
 			return s.word("-Infinity") == nil
 		}
 		s.pos = end
-		s.fail("malformed number")
-		return false
+		return s.refuse("malformed number")
 	}
 	if s.AllowNaN && (c == 'N' || c == 'I') {
 		return s.word(s.notFiniteWord()) == nil
 	}
 	if s.pos == len(s.data) {
-		s.fail("want a value, but the text ends")
-	} else {
-		s.fail("want a value")
+		return s.refuse("want a value, but the text ends")
 	}
-	return false
+	return s.refuse("want a value")
 }
 
 // numberEnd gives the place behind the number at i, or where it is malformed.

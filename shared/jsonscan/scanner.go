@@ -19,6 +19,9 @@
 // stays: every later call fails at once with the same error, so that it is enough to
 // look at Err or End when all is read.
 //
+// A caller who reads one object after another with the same keys tells its guess of the
+// next key with NextLike, which is then as cheap as comparing them.
+//
 // The scanner accepts what encoding/json accepts and reads the same values, except that
 // it reports duplicate keys like others (the caller decides what they mean), that
 // integers within int64 stay exact, that nesting is bounded by MaxDepth, and that
@@ -29,6 +32,8 @@ import "fmt"
 
 // MaxDepth bounds how deeply arrays and objects may nest.
 const MaxDepth = 1000
+
+var tooDeep = fmt.Sprintf("arrays and objects nest more than %d deep", MaxDepth)
 
 // Scanner reads one JSON text. The zero value reads an empty text.
 type Scanner struct {
@@ -125,12 +130,10 @@ func (s *Scanner) Array() bool { return s.enter('[') }
 
 func (s *Scanner) enter(bracket byte) bool {
 	if s.peek() != bracket {
-		s.mismatch(kindOf[bracket])
-		return false
+		return s.mismatch(kindOf[bracket]) == nil
 	}
 	if s.depth == MaxDepth {
-		s.failDepth()
-		return false
+		return s.refuse(tooDeep)
 	}
 	s.pos++
 	s.depth++
@@ -152,20 +155,17 @@ func (s *Scanner) Next() (key []byte, more bool) {
 		s.pos++
 		c = s.peek()
 	default:
-		s.fail("want ',' or '}' after a member of an object")
-		return nil, false
+		return nil, s.refuse("want ',' or '}' after a member of an object")
 	}
 	if c != '"' {
-		s.fail("want a key in quotes")
-		return nil, false
+		return nil, s.refuse("want a key in quotes")
 	}
 	key, ok := s.key()
 	if !ok {
 		return nil, false
 	}
 	if s.peek() != ':' {
-		s.fail("want ':' after a key")
-		return nil, false
+		return nil, s.refuse("want ':' after a key")
 	}
 	s.pos++
 	return key, true
@@ -208,12 +208,10 @@ func (s *Scanner) Element() bool {
 	case c == ',':
 		s.pos++
 		if s.peek() == ']' {
-			s.fail("want a value after ','")
-			return false
+			return s.refuse("want a value after ','")
 		}
 	default:
-		s.fail("want ',' or ']' after an element of an array")
-		return false
+		return s.refuse("want ',' or ']' after an element of an array")
 	}
 	return true
 }
@@ -288,10 +286,6 @@ func (s *Scanner) mismatch(want Kind) error {
 	return s.fail(fmt.Sprintf("want %s, found %q", want, s.data[s.pos]))
 }
 
-func (s *Scanner) failDepth() error {
-	return s.fail(fmt.Sprintf("arrays and objects nest more than %d deep", MaxDepth))
-}
-
 // fail notes the first error, at the present place, and gives it. Nothing is left to be
 // read then, so that no later call has to ask.
 func (s *Scanner) fail(msg string) error {
@@ -302,3 +296,6 @@ func (s *Scanner) fail(msg string) error {
 	}
 	return s.err
 }
+
+// refuse is fail for callers that tell of errors by being false.
+func (s *Scanner) refuse(msg string) bool { return s.fail(msg) == nil }

@@ -41,7 +41,7 @@ func (s *Scanner) skipNested(c byte) {
 		switch c {
 		case '{', '[':
 			if s.depth == MaxDepth {
-				s.failDepth()
+				s.refuse(tooDeep)
 				return
 			}
 			bit := uint64(1) << (s.depth % 64)
@@ -85,8 +85,7 @@ func (s *Scanner) skipToNext(outer int, objects *[MaxDepth/64 + 1]uint64) bool {
 			s.pos++
 			s.depth--
 		default:
-			s.fail("want ',' or the end of an array or object")
-			return false
+			return s.refuse("want ',' or the end of an array or object")
 		}
 	}
 	return true
@@ -95,15 +94,13 @@ func (s *Scanner) skipToNext(outer int, objects *[MaxDepth/64 + 1]uint64) bool {
 // skipKey steps over a key and its colon.
 func (s *Scanner) skipKey() bool {
 	if s.peek() != '"' {
-		s.fail("want a key in quotes")
-		return false
+		return s.refuse("want a key in quotes")
 	}
 	if !s.skipString() {
 		return false
 	}
 	if s.peek() != ':' {
-		s.fail("want ':' after a key")
-		return false
+		return s.refuse("want ':' after a key")
 	}
 	s.pos++
 	return true

@@ -71,12 +71,16 @@ func (s *Scanner) unescape(dst []byte) ([]byte, error) {
 			s.pos = end + 1
 			return dst, nil
 		case '\\':
-			n := escapeBytes(s.data[end:])
-			if n == 0 {
+			if end+1 < len(s.data) && simpleEscapes[s.data[end+1]] != 0 {
+				dst = append(dst, simpleEscapes[s.data[end+1]])
+				i = end + 2
+				continue
+			}
+			var n int
+			if dst, n = appendUnicode(dst, s.data[end:]); n == 0 {
 				s.pos = end
 				return nil, s.fail("unknown escape in a string")
 			}
-			dst, n = appendEscape(dst, s.data[end:], n)
 			i = end + n
 		default:
 			s.pos = end
@@ -93,8 +97,7 @@ func (s *Scanner) skipString() bool {
 		switch {
 		case end == len(s.data):
 			s.pos = end
-			s.fail("the text ends within a string")
-			return false
+			return s.refuse("the text ends within a string")
 		case s.data[end] == '"':
 			s.pos = end + 1
 			return true
@@ -102,14 +105,12 @@ func (s *Scanner) skipString() bool {
 			n := escapeBytes(s.data[end:])
 			if n == 0 {
 				s.pos = end
-				s.fail("unknown escape in a string")
-				return false
+				return s.refuse("unknown escape in a string")
 			}
 			i = end + n
 		default:
 			s.pos = end
-			s.fail("a control character in a string must be escaped")
-			return false
+			return s.refuse("a control character in a string must be escaped")
 		}
 	}
 }
@@ -160,13 +161,14 @@ func escapeBytes(data []byte) int {
 	return 0
 }
 
-// appendEscape appends what an escape of n bytes stands for, and gives the bytes used:
-// more where a second escape completes a surrogate pair.
-func appendEscape(dst, data []byte, n int) ([]byte, int) {
-	if n == 2 {
-		return append(dst, simpleEscapes[data[1]]), n
+// appendUnicode appends what an escape of the form \u0000 stands for, and gives the bytes
+// used: 6, 12 where a second one completes a surrogate pair, 0 if it is none.
+func appendUnicode(dst, data []byte) ([]byte, int) {
+	const n = len(`\u0000`)
+	r, ok := hex4(data)
+	if !ok {
+		return dst, 0
 	}
-	r, _ := hex4(data)
 	if utf16.IsSurrogate(r) {
 		if low, ok := hex4(data[n:]); ok {
 			if pair := utf16.DecodeRune(r, low); pair != utf8.RuneError {
