@@ -76,22 +76,37 @@ func classify(table string, err error) error {
 	return failure.Permanent(failure.DynamoDBError, "table %q: %w; %s", table, err, remedy)
 }
 
-// pause grows while no key is answered.
-type pause struct{ n int }
+// pause is how long a call waits before it asks again. It grows while most keys stay
+// unanswered, so that a table that is short of capacity is asked less often.
+type pause struct {
+	n    int // pauses since most keys were answered
+	vain int // pauses since any key was answered
+}
+
+// answered notes that so many of the keys asked for were answered.
+func (p *pause) answered(settled, asked int) {
+	if settled > 0 {
+		p.vain = 0
+	}
+	if 2*settled >= asked {
+		p.n = 0
+	}
+}
 
 // wait pauses before keys are asked for again; err is why none was answered, or nil if
-// DynamoDB named them as unprocessed. After too many pauses it gives an error that is no
-// failed attempt.
+// DynamoDB named them as unprocessed. After too many pauses in vain it gives an error
+// that is no failed attempt.
 func (p *pause) wait(ctx context.Context, table string, keys int, err error) error {
-	if p.n == pauses {
+	if p.vain == pauses {
 		if err == nil {
 			err = fmt.Errorf("%d keys stay unprocessed", keys)
 		}
 		return failure.RetryAfter(jitter(maxPause), failure.DynamoDBError,
 			"table %q is throttled: %w; more read capacity would end the wait", table, err)
 	}
-	ceiling := min(minPause<<p.n, maxPause)
+	ceiling := min(minPause<<min(p.n, 16), maxPause)
 	p.n++
+	p.vain++
 	timer := time.NewTimer(rand.N(ceiling))
 	defer timer.Stop()
 	select {

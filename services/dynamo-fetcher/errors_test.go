@@ -73,6 +73,31 @@ func TestALongWaitIsHandedBackAndNoFailedAttempt(t *testing.T) {
 	}
 }
 
+// A table that answers one key a call is slow, but it gets there: it is asked less and
+// less often, and the call is not handed back.
+func TestALittleProgressIsProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		g := getter(func(_ context.Context, _ string, keys []string) (string, error) {
+			calls++
+			return reply(keys[:1], keys[1:]), nil
+		})
+		var requests []work.Request
+		for i := range 40 {
+			requests = append(requests, work.Request{UserID: fmt.Sprintf("u%02d", i), Families: []string{"a"}})
+		}
+		m, b := newMessage(t, threeLanes, requests...)
+		out := newOutputs(t)
+		start := time.Now()
+		if v := do(t, g, m, b, out); len(v) > 0 || len(out.hits) != 40 || calls != 40 {
+			t.Errorf("verdicts are %v, %d hits, %d calls", v, len(out.hits), calls)
+		}
+		if waited := time.Since(start); waited < 10*time.Second {
+			t.Errorf("it asked 40 times within %v", waited)
+		}
+	})
+}
+
 func TestErrorsSayWhatToDo(t *testing.T) {
 	tests := []struct {
 		err    error

@@ -61,19 +61,18 @@ func (f *fetch) call(ctx context.Context, number int32) (err error) {
 	keys := f.plan.Calls[number].Keys
 	var p pause
 	for {
-		result, err := f.exchange(ctx, number, keys)
-		if err != nil && !isThrottled(err) {
+		o, err := f.exchange(ctx, number, keys)
+		switch {
+		case err != nil && !isThrottled(err):
 			return classify(table, err)
-		}
-		if err == nil {
-			if keys = result.unprocessed; len(keys) == 0 {
-				return nil
-			}
-			if result.cutBySize {
+		case err != nil:
+		case len(o.unprocessed) == 0:
+			return nil
+		default:
+			p.answered(o.settled, len(keys))
+			keys = o.unprocessed
+			if o.cutBySize {
 				continue // there is no reason to wait
-			}
-			if result.settled > 0 {
-				p = pause{}
 			}
 		}
 		if err := p.wait(ctx, table, len(keys), err); err != nil {

@@ -187,6 +187,7 @@ func TestATableThatIsNotThere(t *testing.T) {
 	}
 }
 
+// BenchmarkBlockOfAStandIn looks a full block up; the time of the stand-in is in it.
 func BenchmarkBlockOfAStandIn(b *testing.B) {
 	var families, ids []string
 	for i := range 50 {
@@ -208,5 +209,5 @@ func BenchmarkBlockOfAStandIn(b *testing.B) {
 			b.Fatal(v[0].Err)
 		}
 	}
-	b.ReportMetric(float64(time.Since(start).Microseconds())/float64(b.N)/5000, "µs/family, stand-in included")
+	b.ReportMetric(float64(time.Since(start).Microseconds())/float64(b.N)/5000, "µs/family")
 }

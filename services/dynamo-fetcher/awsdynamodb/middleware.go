@@ -3,6 +3,7 @@ package awsdynamodb
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -124,7 +125,7 @@ func readBody(dst []byte, response *http.Response) ([]byte, error) {
 		n, err := response.Body.Read(dst[len(dst):cap(dst)])
 		dst = dst[:len(dst)+n]
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return dst, nil
 		case err != nil:
 			return dst, fmt.Errorf("read the answer: %w", err)

@@ -8,6 +8,7 @@
 package plan
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 
@@ -60,10 +61,20 @@ func Compile(f *runfile.File) *Run {
 		r.Families = append(r.Families, Family{ID: family.ID, Lane: family.Lane, Table: table})
 	}
 	if f.DynamoDB != nil {
-		r.Partition, r.Sort = f.DynamoDB.PartitionKey, f.DynamoDB.SortKey
+		r.Partition = typed(f.DynamoDB.PartitionKey)
+		if sort := f.DynamoDB.SortKey; sort != nil {
+			a := typed(*sort)
+			r.Sort = &a
+		}
 		r.compileRequest(f.DynamoDB.ConsistentRead)
 	}
 	return r
+}
+
+// typed gives a key attribute the type that it has unless it names one.
+func typed(a runfile.KeyAttribute) runfile.KeyAttribute {
+	a.Type = cmp.Or(a.Type, "S")
+	return a
 }
 
 // Family gives a family's index in Families.
