@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -17,7 +16,6 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/control"
 	"github.com/fastfeaturefetch/fff/shared/sample"
 	"github.com/fastfeaturefetch/fff/shared/shares"
-	"github.com/fastfeaturefetch/fff/shared/stage"
 	"github.com/fastfeaturefetch/fff/streams"
 )
 
@@ -103,21 +101,16 @@ func (s *Service) statusOf(_ context.Context, j *job, _ *broker.Request) (any, e
 func (s *Service) list(ctx context.Context) ([]*control.Status, error) {
 	all := []*control.Status{}
 	s.mu.Lock()
-	known := map[string]bool{}
-	for run, j := range s.jobs {
-		known[run] = true
+	for _, j := range s.jobs {
 		all = append(all, j.view())
 	}
 	s.mu.Unlock()
-	prefix := streams.Subject(stage.Ingest, "")
-	subjects, err := streams.Subjects(ctx, s.d.Client.JS, streams.Ingest, prefix+"*")
+	strays, err := s.strays(ctx, func(j *job) bool { return j == nil })
 	if err != nil {
 		return nil, err
 	}
-	for subject, n := range subjects {
-		if run := strings.TrimPrefix(subject, prefix); !known[run] {
-			all = append(all, &control.Status{Run: run, State: control.Stray, Reason: fmt.Sprintf("%d batches wait for the run to be opened; `fff runs teardown %s` drops them", n, run)})
-		}
+	for run, n := range strays {
+		all = append(all, &control.Status{Run: run, State: control.Stray, Reason: fmt.Sprintf("%d batches wait for the run to be opened; `fff failed drop %s --all` drops them", n, run)})
 	}
 	return all, nil
 }

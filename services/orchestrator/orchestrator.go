@@ -149,6 +149,7 @@ func (s *Service) lead(ctx context.Context) error {
 	}
 	defer stop()
 	g.Go(func() error { return parts.Run(ctx) })
+	g.Go(func() error { return s.tendStrays(ctx) })
 	return g.Wait()
 }
 

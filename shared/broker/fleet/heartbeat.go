@@ -47,10 +47,11 @@ const beats = "fff.heartbeat."
 func Announce(ctx context.Context, c *broker.Client, name string, beat func() Beat) error {
 	b := beat()
 	svc, err := micro.AddService(c.NC, micro.Config{
-		Name:        name,
-		Version:     "0.1.0",
-		Description: "Fast Feature Fetch: " + name,
-		Metadata:    map[string]string{"instance": b.Instance},
+		Name:         name,
+		Version:      "0.1.0",
+		Description:  "Fast Feature Fetch: " + name,
+		Metadata:     map[string]string{"instance": b.Instance},
+		StatsHandler: func(*micro.Endpoint) any { return beat() },
 	})
 	if err != nil {
 		return fmt.Errorf("register %s with NATS micro: %w", name, err)
