@@ -122,34 +122,37 @@ func TestRoundTrip(t *testing.T) {
 	b := packed.NewBuilder()
 	var message packed.Message
 	for seed := range uint64(400) {
-		t.Logf("seed %d", seed)
-		r := rand.New(rand.NewPCG(seed, 0))
-		d := newDriver(r, b)
-		b.Reset()
-		d.drive()
-		rows := 0
-		for _, m := range d.blocks {
-			rows += len(m.rows)
-		}
-		data := b.Encode([]byte("before"), packed.DynamoDB)[len("before"):]
-		if b.Rows() != rows || b.Size() < len(data) {
-			t.Fatalf("%d rows, want %d; size %d of %d bytes", b.Rows(), rows, b.Size(), len(data))
-		}
-		if err := packed.Decode(data, &message); err != nil {
-			t.Fatal(err)
-		}
-		if message.Source != packed.DynamoDB {
-			t.Fatalf("source %v", message.Source)
-		}
-		equal(t, &message, d.blocks)
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { roundTrip(t, seed, b, &message) })
+	}
+}
 
-		// What a builder did before leaves no trace.
-		fresh := newDriver(rand.New(rand.NewPCG(seed, 0)), packed.NewBuilder())
-		fresh.drive()
-		if again := fresh.b.Encode(nil, packed.DynamoDB); !bytes.Equal(again, data) || fresh.b.Size() != b.Size() {
-			t.Fatalf("a new builder encodes %d bytes and estimates %d, a used one %d and %d",
-				len(again), fresh.b.Size(), len(data), b.Size())
-		}
+func roundTrip(t *testing.T, seed uint64, b *packed.Builder, message *packed.Message) {
+	t.Helper()
+	d := newDriver(rand.New(rand.NewPCG(seed, 0)), b)
+	b.Reset()
+	d.drive()
+	rows := 0
+	for _, m := range d.blocks {
+		rows += len(m.rows)
+	}
+	data := b.Encode([]byte("before"), packed.DynamoDB)[len("before"):]
+	if b.Rows() != rows || b.Size() < len(data) {
+		t.Fatalf("%d rows, want %d; size %d of %d bytes", b.Rows(), rows, b.Size(), len(data))
+	}
+	if err := packed.Decode(data, message); err != nil {
+		t.Fatal(err)
+	}
+	if message.Source != packed.DynamoDB {
+		t.Fatalf("source %v", message.Source)
+	}
+	equal(t, message, d.blocks)
+
+	// What a builder did before leaves no trace.
+	fresh := newDriver(rand.New(rand.NewPCG(seed, 0)), packed.NewBuilder())
+	fresh.drive()
+	if again := fresh.b.Encode(nil, packed.DynamoDB); !bytes.Equal(again, data) || fresh.b.Size() != b.Size() {
+		t.Fatalf("a new builder encodes %d bytes and estimates %d, a used one %d and %d",
+			len(again), fresh.b.Size(), len(data), b.Size())
 	}
 }
 
@@ -334,5 +337,73 @@ func TestSampleNumbers(t *testing.T) {
 			}
 		}
 		b.Reset()
+	}
+}
+
+// TestGuess follows the order of the row before, over features that a row leaves out and
+// orders that change.
+func TestGuess(t *testing.T) {
+	t.Parallel()
+	b := packed.NewBuilder()
+	k := b.Block("f")
+	for i, c := range []struct{ order, guesses string }{
+		{"abcd", "...."}, // nothing is known
+		{"abcd", "abcd"},
+		{"acd", "abd"}, // b is left out and stepped over
+		{"abcd", "abcd"},
+		{"dcba", ""}, // what is guessed now does not matter
+		{"dcba", "dcba"},
+	} {
+		k.Begin()
+		guesses := ""
+		for _, name := range []byte(c.order) {
+			guess := k.Guess()
+			if len(guess) == 0 {
+				guess = []byte(".")
+			}
+			guesses += string(guess)
+			k.Double([]byte{name}, 1)
+		}
+		k.End(b.Sample("u", int64(i)))
+		if c.guesses != "" && guesses != c.guesses {
+			t.Errorf("row %d of %s guessed %s, want %s", i, c.order, guesses, c.guesses)
+		}
+	}
+	k.Begin()
+	k.Double([]byte(`a"b`), 1)
+	k.End(b.Sample("u", 0))
+	k.Begin()
+	if guess := k.Guess(); len(guess) != 0 {
+		t.Errorf("guess %q does not stand in JSON as it is", guess)
+	}
+}
+
+func TestRepeated(t *testing.T) {
+	t.Parallel()
+	b := packed.NewBuilder()
+	k := b.Block("f")
+	for i, c := range []struct {
+		names string
+		want  bool
+	}{{"abc", false}, {"abc", false}, {"aba", true}, {"abc", false}, {"aa", true}, {"ba", false}} {
+		for _, null := range []bool{false, true} {
+			k.Begin()
+			for _, name := range []byte(c.names) {
+				if null {
+					k.Null([]byte{name})
+				} else {
+					k.Int64([]byte{name}, 1)
+				}
+			}
+			if k.Repeated() != c.want {
+				t.Errorf("row %d, nulls %v: repeated is %v", i, null, k.Repeated())
+			}
+			k.End(b.Sample("u", int64(i)))
+			if i%2 == 0 {
+				k.Begin()
+				k.Null([]byte("c"))
+				k.Discard() // is no first time
+			}
+		}
 	}
 }
