@@ -1,11 +1,14 @@
 package allinone_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -39,10 +42,14 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
+	// The tests wait more than they work: for fsync, for back-off, for what is to time out.
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		panic(err)
+	}
 	os.Exit(m.Run())
 }
 
-// Bounds of the usual job: every way that a cell can take, two families wide.
+// Bounds of the usual job: every way that a cell can take, two families each.
 const (
 	users      = 60
 	batchOf    = 20
@@ -50,10 +57,16 @@ const (
 	cellsOfJob = users * families
 )
 
-// jobYAML is the run file of the usual job; %s stand for the run, the URL of the feature
-// service, the settings of both lanes, the output directory and whatever a test adds.
-const jobYAML = `run: %s
-families:
+// job is what a run file says. What is left out is as in the usual job.
+type job struct {
+	run      string // "job"
+	families string // lines
+	dynamodb string // the block's inside
+	lanes    string // settings of both lanes of the feature service
+	more     string // further lines
+}
+
+const usualFamilies = `
   - {id: fast_a}
   - {id: fast_b}
   - {id: slow_a, lane: slow}
@@ -61,21 +74,14 @@ families:
   - {id: direct_a, cached: false}
   - {id: direct_b, cached: false}
   - {id: late_a, lane: slow, cached: false}
-  - {id: late_b, lane: slow, cached: false}
-dynamodb:
-  table: features
-  partition_key: {name: user_id, value: "{user_id}"}
-  sort_key: {name: feature_key, value: "{family}#{pitc_timestamp}"}
-feature_service: {url: %q, fast: {%s}, slow: {%s}}
-output: {dir: %q}
-%s
-`
+  - {id: late_b, lane: slow, cached: false}`
 
-// job says what a run file holds beyond the usual.
-type job struct {
-	run   string // "job" unless given
-	lanes string // settings of both lanes of the feature service
-	more  string // further lines
+const usualDynamoDB = `table: features, partition_key: {name: user_id, value: "{user_id}"}, sort_key: {name: feature_key, value: "{family}#{pitc_timestamp}"}`
+
+// source gives the run file.
+func (j job) source(url, out string) []byte {
+	return fmt.Appendf(nil, "run: %s\nfamilies: %s\ndynamodb: {%s}\nfeature_service: {url: %q, fast: {%s}, slow: {%s}}\noutput: {dir: %q}\n%s\n",
+		cmp.Or(j.run, "job"), cmp.Or(j.families, usualFamilies), cmp.Or(j.dynamodb, usualDynamoDB), url, j.lanes, j.lanes, out, j.more)
 }
 
 // system is a whole system in this process, with the stand-ins.
@@ -106,16 +112,14 @@ func (b *syncBuffer) String() string {
 	return b.b.String()
 }
 
-// start starts a system. It is stopped, and its log shown if the test failed, at the end
-// of the test.
-func start(t *testing.T) *system {
+// start starts a system whose stand-ins serve a job; other jobs may be run too, if they
+// have its tables. It is stopped, and its log shown if the test failed, at the test's end.
+func start(t *testing.T, serves job) *system {
 	t.Helper()
 	t.Parallel()
 	s := &system{t: t, out: t.TempDir(), log: new(syncBuffer)}
-	known, err := runfile.Parse("run.yaml", []byte(fmt.Sprintf(jobYAML, "known", "http://127.0.0.1:1/", "", "", s.out, "")))
-	if err != nil {
-		t.Fatal(err)
-	}
+	known := s.parse(serves.source("http://127.0.0.1:1/", s.out))
+	var err error
 	s.System, err = allinone.Start(t.Context(), allinone.Options{
 		Store: t.TempDir(), Sandbox: true, Job: known,
 		Log: zerolog.New(zerolog.ConsoleWriter{Out: s.log, NoColor: true}).Level(zerolog.DebugLevel).With().Timestamp().Logger(),
@@ -137,18 +141,13 @@ func start(t *testing.T) *system {
 	return s
 }
 
-// file gives the run file of a job.
-func (s *system) file(j job) (*runfile.File, []byte) {
+func (s *system) parse(source []byte) *runfile.File {
 	s.t.Helper()
-	if j.run == "" {
-		j.run = "job"
-	}
-	source := []byte(fmt.Sprintf(jobYAML, j.run, s.FeatureService, j.lanes, j.lanes, s.out, j.more))
 	f, err := runfile.Parse("run.yaml", source)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return f, source
+	return f
 }
 
 // run is a run of a job and what was asked for in it.
@@ -164,15 +163,17 @@ type run struct {
 // open opens a run.
 func (s *system) open(j job) *run {
 	s.t.Helper()
-	f, source := s.file(j)
-	r := &run{system: s, id: f.Run, file: f, source: source}
-	r.reopen()
+	r := &run{system: s}
+	r.reopen(j)
 	return r
 }
 
-// reopen opens the run again with its run file.
-func (r *run) reopen() {
+// reopen opens the run again with a run file, which may be another one.
+func (r *run) reopen(j job) {
 	r.t.Helper()
+	r.source = j.source(r.FeatureService, r.out)
+	r.file = r.parse(r.source)
+	r.id = r.file.Run
 	opened, err := r.control.Open(r.t.Context(), r.id, r.source, false)
 	if err != nil {
 		r.t.Fatal(err)
@@ -183,11 +184,14 @@ func (r *run) reopen() {
 // start of 2025; the users' points in time are an hour apart.
 const firstMS = 1_735_689_600_000
 
-// usual gives the records of the usual job.
-func usual() []record.Record {
+// usual gives the records of the usual job: users u000, u001, …
+func usual() []record.Record { return recordsOf("u") }
+
+// recordsOf gives as many records of other users.
+func recordsOf(prefix string) []record.Record {
 	records := make([]record.Record, users)
 	for i := range records {
-		records[i] = record.Record{UserID: fmt.Sprintf("u%03d", i), EpochMS: firstMS + int64(i)*3_600_000}
+		records[i] = record.Record{UserID: fmt.Sprintf("%s%03d", prefix, i), EpochMS: firstMS + int64(i)*3_600_000}
 	}
 	return records
 }
@@ -210,7 +214,17 @@ func (r *run) publish(records []record.Record) {
 	for from := 0; from < len(records); from += batchOf {
 		r.send("", batch(records[from:min(from+batchOf, len(records))]))
 	}
-	r.records = append(r.records, records...)
+	r.asked(records)
+}
+
+// asked notes that records were asked for, each once.
+func (r *run) asked(records []record.Record) {
+	for i := range records {
+		known := slices.ContainsFunc(r.records, func(k record.Record) bool { return k.UserID == records[i].UserID })
+		if !known {
+			r.records = append(r.records, records[i])
+		}
+	}
 }
 
 // send publishes a batch with an id, or without one, and gives its sequence.
@@ -239,11 +253,11 @@ func (r *run) close(records int) {
 	}
 }
 
-// submit publishes the usual records and seals the input.
-func (r *run) submit() {
+// submit publishes records and seals the input.
+func (r *run) submit(records []record.Record) {
 	r.t.Helper()
-	r.publish(usual())
-	r.close(users)
+	r.publish(records)
+	r.close(len(records))
 }
 
 // patience is how long a test waits for what must come. It is long, because the machine
@@ -341,6 +355,19 @@ func (r *run) remove(st stage.Name, m *jetstream.RawStreamMsg) {
 	}
 }
 
+// lose has the broker lose what is published to a stage of a run: it acknowledges the
+// messages, and stores them where nobody looks.
+func (s *system) lose(st stage.Name, run string) (find func()) {
+	s.t.Helper()
+	s.update(streams.Of(st), func(c *jetstream.StreamConfig) {
+		c.SubjectTransform = &jetstream.SubjectTransformConfig{Source: streams.Subject(st, run), Destination: streams.Subject(st, "nowhere")}
+	})
+	return func() {
+		s.t.Helper()
+		s.update(streams.Of(st), func(c *jetstream.StreamConfig) { c.SubjectTransform = nil })
+	}
+}
+
 // letters gives the run's dead letters.
 func (r *run) letters() []*control.Letter {
 	r.t.Helper()
@@ -380,4 +407,3 @@ func (r *run) truth() *sandbox.Truth {
 	}
 	return truth
 }
-

@@ -297,4 +297,3 @@ func columnType(t *testing.T, m *dataset.Manifest, family, feature string) strin
 	t.Fatalf("family %s has no feature %s", family, feature)
 	return ""
 }
-

@@ -7,9 +7,9 @@ import (
 )
 
 func TestAJobWithoutFaultsIsExact(t *testing.T) {
-	s := start(t)
+	s := start(t, job{})
 	r := s.open(job{})
-	r.submit()
+	r.submit(usual())
 	st := r.ends(control.Completed)
 	r.isExact()
 	if st.Round != 0 || st.Committed != cellsOfJob || st.Failed != 0 {
