@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
 
 	"github.com/fastfeaturefetch/fff/shared/stage"
 	"github.com/fastfeaturefetch/fff/streams"
@@ -40,8 +41,20 @@ func (c *Client) PublishStaged(ctx context.Context, run string, data []byte) err
 	return c.PublishUntil(ctx, msg, func(string) {})
 }
 
+// ErrTooLarge says that a message is larger than the broker or its stream takes.
+var ErrTooLarge = errors.New("the message is too large; the supplied configurations set max_payload and max_msg_size to 2MB")
+
+func tooLarge(err error) bool {
+	api, ok := errors.AsType[*jetstream.APIError](err)
+	return errors.Is(err, nats.ErrMaxPayload) || ok && api.ErrorCode == messageExceedsMaximum
+}
+
+// messageExceedsMaximum is the server's code for a message above its stream's max_msg_size.
+const messageExceedsMaximum = 10054
+
 // PublishUntil publishes until the broker acknowledges or ctx ends. A full stream is
-// back-pressure: waiting is told so, and "" when it is over.
+// back-pressure: waiting is told so, and "" when it is over. It gives up on a message that
+// is too large (ErrTooLarge) and on a connection that was closed.
 func (c *Client) PublishUntil(ctx context.Context, msg *nats.Msg, waiting func(string)) error {
 	waited := false
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
@@ -57,8 +70,11 @@ func (c *Client) PublishUntil(ctx context.Context, msg *nats.Msg, waiting func(s
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if errors.Is(err, nats.ErrMaxPayload) {
-			return fmt.Errorf("publish to %s: a message of %d bytes is above the broker's max_payload; set it to 2MB as the supplied configurations do: %w", msg.Subject, len(msg.Data), err)
+		switch {
+		case tooLarge(err):
+			return fmt.Errorf("publish %d bytes to %s: %w (%w)", len(msg.Data), msg.Subject, ErrTooLarge, err)
+		case c.NC.IsClosed():
+			return fmt.Errorf("publish to %s: %w", msg.Subject, err)
 		}
 		waited = true
 		waiting(fmt.Sprintf("room on %s: %v", msg.Subject, err))
@@ -76,9 +92,10 @@ func (c *Client) PublishWork(ctx context.Context, to stage.Name, run string, epo
 	return c.PublishUntil(ctx, msg, func(string) {})
 }
 
-// PublishBatch puts a record batch on a run's input, as producers do.
+// PublishBatch puts a record batch on a run's input, as producers do. Its id keeps it from
+// being counted twice when an answer is lost and it is published again.
 func (c *Client) PublishBatch(ctx context.Context, run, contentType string, data []byte) error {
-	msg := &nats.Msg{Subject: streams.Subject(stage.Ingest, run), Data: data, Header: nats.Header{}}
+	msg := &nats.Msg{Subject: streams.Subject(stage.Ingest, run), Data: data, Header: nats.Header{jetstream.MsgIDHeader: {nuid.Next()}}}
 	if contentType != "" {
 		msg.Header.Set("Content-Type", contentType)
 	}

@@ -2,6 +2,8 @@ package broker
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -33,7 +35,8 @@ type Letter struct {
 }
 
 // PublishLetter publishes a dead letter to fff.failed.<run>.<stage>, with back-off until
-// the broker acknowledges it or ctx ends.
+// the broker acknowledges it or ctx ends. One that is too large goes without its data: the
+// reason says so, and where the data was.
 func (c *Client) PublishLetter(ctx context.Context, l *Letter, waiting func(string)) error {
 	msg := &nats.Msg{
 		Subject: streams.FailedSubject(l.Run, l.Stage),
@@ -55,7 +58,15 @@ func (c *Client) PublishLetter(ctx context.Context, l *Letter, waiting func(stri
 	if l.ContentType != "" {
 		msg.Header.Set("Content-Type", l.ContentType)
 	}
-	return c.PublishUntil(ctx, msg, waiting)
+	err := c.PublishUntil(ctx, msg, waiting)
+	if errors.Is(err, ErrTooLarge) && len(msg.Data) > 0 {
+		why := fmt.Sprintf("%s (the data of %d bytes does not fit a dead letter; it was message %d on %s)",
+			HeaderText(l.Reason, maxReason/2), len(l.Data), l.Sequence, l.Subject)
+		msg.Header.Set(streams.HeaderReason, HeaderText(why, maxReason))
+		msg.Data = nil
+		err = c.PublishUntil(ctx, msg, waiting)
+	}
+	return err
 }
 
 // HeaderText makes a text fit for a header: one line of valid UTF-8, at most limit bytes.

@@ -77,8 +77,6 @@ func (f *feed) giveRoom(n int) {
 func (r *Runner[U]) feed(ctx context.Context, f *feed) {
 	stop := context.AfterFunc(ctx, f.stopPull)
 	defer stop()
-	r.work.Add(1)
-	defer r.work.Done()
 	go r.fetch(f)
 	for h := range f.queue {
 		ok := r.acquire(f, h)
@@ -86,11 +84,7 @@ func (r *Runner[U]) feed(ctx context.Context, f *feed) {
 		if !ok {
 			continue
 		}
-		r.work.Add(1)
-		go func() {
-			defer r.work.Done()
-			r.process(f, h)
-		}()
+		r.work.Go(func() { r.process(f, h) })
 	}
 }
 

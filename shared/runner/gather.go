@@ -61,12 +61,12 @@ func newGatherer(ctx context.Context, cfg *Config, run *stage.Run, c *broker.Cli
 
 var builders = sync.Pool{New: func() any { return packed.NewBuilder() }}
 
-// take gives a batch with room for need more bytes.
-func (g *gatherer) take(d destination, need int) (b, full *batch) {
+// take gives a batch with room for need more bytes, a new one if it is not to be shared.
+func (g *gatherer) take(d destination, need int, alone bool) (b, full *batch) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	list := g.idle[d]
-	if n := len(list); n > 0 {
+	if n := len(list); n > 0 && !alone {
 		b := list[n-1]
 		g.idle[d] = list[:n-1]
 		b.taken = true
@@ -119,28 +119,23 @@ func (g *gatherer) lingered(b *batch) {
 }
 
 // publish sends a batch that the caller has for itself, and tells those who wait for it.
-// It returns when the sending has begun; until then it waits for room.
+// It returns when there was room for it. When the caller's context ends before, the batch
+// waits on without it: outputs of other messages are in it too.
 func (g *gatherer) publish(ctx context.Context, b *batch) {
 	if b.empty() {
 		g.finish(b, nil)
 		return
 	}
-	if g.cfg.Gate != nil {
-		if err := g.cfg.Gate(ctx, g.run); err != nil {
-			g.finish(b, err)
-			return
-		}
-	}
-	select {
-	case g.slots <- struct{}{}:
-	case <-ctx.Done():
-		g.finish(b, context.Cause(ctx))
-		return
-	}
+	room := make(chan struct{})
+	found := sync.OnceFunc(func() { close(room) })
 	go func() {
-		defer func() { <-g.slots }()
-		g.finish(b, g.send(b))
+		defer found()
+		g.finish(b, g.send(b, found))
 	}()
+	select {
+	case <-room:
+	case <-ctx.Done():
+	}
 }
 
 func (b *batch) empty() bool {
@@ -161,7 +156,28 @@ func (g *gatherer) finish(b *batch, err error) {
 	}
 }
 
-func (g *gatherer) send(b *batch) error {
+// discard drops a batch whose content a panic has left in the middle of something.
+func (g *gatherer) discard(b *batch) {
+	b.packed = nil
+	g.finish(b, errDiscarded)
+}
+
+var errDiscarded = errors.New("its outputs were lost in a panic")
+
+// send waits for room, says that it was found, and publishes.
+func (g *gatherer) send(b *batch, found func()) error {
+	if g.cfg.Gate != nil {
+		if err := g.cfg.Gate(g.ctx, g.run); err != nil {
+			return err
+		}
+	}
+	select {
+	case g.slots <- struct{}{}:
+	case <-g.ctx.Done():
+		return context.Cause(g.ctx)
+	}
+	defer func() { <-g.slots }()
+	found()
 	var data []byte
 	if b.packed != nil {
 		data = b.packed.Encode(make([]byte, 0, b.packed.Size()), b.dest.src)
@@ -227,20 +243,27 @@ func (t *tracker) wait(ctx context.Context) error {
 
 // outputs is what a stage sees while it works on one message.
 type outputs struct {
-	g *gatherer
-	t *tracker
+	g     *gatherer
+	t     *tracker
+	alone bool // each output travels by itself, so that one that fails takes no other along
 }
 
 // Cells implements stage.Outputs.
 func (o *outputs) Cells(ctx context.Context, src packed.Source, fn func(*packed.Builder) error) error {
-	b, _ := o.g.take(destination{stage.Writer, src}, 0)
-	before := b.packed.Rows()
+	b, _ := o.g.take(destination{stage.Writer, src}, 0, o.alone)
+	before, returned := b.packed.Rows(), false
+	defer func() {
+		if !returned {
+			o.g.discard(b)
+		}
+	}()
 	err := fn(b.packed)
+	returned = true
 	if n := b.packed.Rows() - before; n > 0 {
 		o.t.add(b)
 		o.g.stats.out(o.g.run.ID, int64(n))
 	}
-	if b.packed.Size() >= work.TargetPackedBytes {
+	if o.alone || b.packed.Size() >= work.TargetPackedBytes {
 		o.g.publish(ctx, b)
 	} else {
 		o.g.give(b)
@@ -253,19 +276,20 @@ func (o *outputs) Request(ctx context.Context, to stage.Name, r work.Request) er
 	if to != stage.Dynamo && to != stage.FSFast && to != stage.FSSlow {
 		return fmt.Errorf("no requests go to stage %s", to)
 	}
-	b, full := o.g.take(destination{to: to}, r.Size())
+	size := r.Size()
+	b, full := o.g.take(destination{to: to}, size, o.alone)
 	if full != nil {
 		o.g.publish(ctx, full)
 	}
 	b.block.Requests = append(b.block.Requests, r)
-	b.bytes += r.Size()
+	b.bytes += size
 	o.t.add(b)
 	o.g.stats.out(o.g.run.ID, int64(r.Cells()))
 	limit := work.MaxRequestsPerLane
 	if to == stage.Dynamo {
 		limit = work.MaxSamplesPerBlock
 	}
-	if len(b.block.Requests) >= limit {
+	if o.alone || len(b.block.Requests) >= limit {
 		o.g.publish(ctx, b)
 	} else {
 		o.g.give(b)

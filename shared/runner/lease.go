@@ -22,7 +22,7 @@ type held struct {
 
 	mu      sync.Mutex
 	renewed time.Time
-	settled bool
+	settled bool                    // or given up, because the lease was over before the work began
 	expired context.CancelCauseFunc // tells the worker that the lease is over
 }
 
@@ -35,14 +35,24 @@ func newHeld(m jetstream.Msg, ackWait time.Duration, until time.Time) *held {
 	return h
 }
 
-// settle marks the message as settled and runs how, once.
-func (h *held) settle(how func() error) error {
+// begin notes how the worker is told that the lease is over; false if it is over already.
+func (h *held) begin(expired context.CancelCauseFunc) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.settled {
+	h.expired = expired
+	return !h.settled
+}
+
+// settle marks the message as settled and runs how, once. how may wait for the broker: the
+// leases of other messages are kept meanwhile.
+func (h *held) settle(how func() error) error {
+	h.mu.Lock()
+	was := h.settled
+	h.settled = true
+	h.mu.Unlock()
+	if was {
 		return nil
 	}
-	h.settled = true
 	return how()
 }
 
@@ -115,6 +125,8 @@ func (h *held) keep(now time.Time) bool {
 	if now.After(h.until) {
 		if h.expired != nil {
 			h.expired(errLeaseOver)
+		} else {
+			h.settled = true
 		}
 		return false
 	}

@@ -10,10 +10,11 @@ import (
 
 // deadLetter publishes what failed to fff.failed.<run>.<stage> and waits for the broker's
 // acknowledgement.
-func (r *Runner[U]) deadLetter(ctx context.Context, m *stage.Message, h *held, l stage.Letter, e *failure.Error, attempts int) error {
+func (w *worker[U]) deadLetter(ctx context.Context, l stage.Letter, e *failure.Error, attempts int) error {
+	r, m := w.r, w.m
 	err := r.c.PublishLetter(ctx, &broker.Letter{
 		Run: m.Run.ID, Stage: string(r.cfg.Stage), Kind: l.Kind, Code: string(e.Code), Reason: e.Error(),
-		Subject: h.msg.Subject(), Sequence: h.seq, Attempts: attempts, Count: l.Count, Epoch: m.Run.Epoch,
+		Subject: w.h.msg.Subject(), Sequence: m.Sequence, Attempts: attempts, Count: l.Count, Epoch: m.Run.Epoch,
 		Service: r.cfg.Service + "." + r.cfg.Instance, ContentType: l.ContentType, Data: l.Data,
 	}, func(why string) { r.stats.waiting(m.Run.ID, why) })
 	if err != nil {

@@ -71,7 +71,7 @@ type Runner[U any] struct {
 	log     zerolog.Logger
 	metrics *Metrics
 
-	alone sync.RWMutex // a suspected poison message is processed under the write lock
+	alone sync.RWMutex // a suspected poison message is worked on under the write lock
 	lease *leaseKeeper
 	stats *Stats
 
@@ -108,9 +108,18 @@ func (r *Runner[U]) Refresh() {
 func (r *Runner[U]) Beat() fleet.Beat {
 	r.mu.Lock()
 	state := r.state
+	held := make(map[string]int64, len(r.feeds))
+	for id, f := range r.feeds {
+		held[id] = int64(len(f.held))
+	}
 	r.mu.Unlock()
 	b := fleet.Beat{Service: r.cfg.Service, Instance: r.cfg.Instance, State: state}
 	b.Runs, b.Errors = r.stats.snapshot()
+	for id, n := range held {
+		s := b.Runs[id]
+		s.Held = n
+		b.Runs[id] = s
+	}
 	return b
 }
 
@@ -194,7 +203,7 @@ func (r *Runner[U]) adopt(ctx, hard context.Context, all []*runs.Record) {
 		f := r.newFeed(&stage.Run{ID: rec.Run, Epoch: rec.Epoch, File: file}, hard)
 		r.feeds[rec.Run] = f
 		r.stats.open(rec.Run, rec.Epoch)
-		go r.feed(ctx, f)
+		r.work.Go(func() { r.feed(ctx, f) })
 	}
 	for id, f := range r.feeds {
 		if !wanted[id] {
