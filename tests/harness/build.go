@@ -1,0 +1,93 @@
+// Package harness starts the real programs on jobs of its own making, ends them in every
+// way there is, and judges what they leave behind with a Parquet reader that is not theirs.
+package harness
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// programs is where Main builds the programs, for the time of one test binary.
+var programs string
+
+// Main builds fff, runs the tests of a package and gives their exit code.
+func Main(m *testing.M) int {
+	code, err := main(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "harness:", err)
+		return 1
+	}
+	return code
+}
+
+func main(m *testing.M) (code int, err error) {
+	if programs, err = os.MkdirTemp("", "fff-tests-"); err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(programs)) }()
+	root, err := Root()
+	if err != nil {
+		return 0, err
+	}
+	// Without the workspace, so that what is tested is what `go build` of the system's own
+	// module gives, whatever versions the tests need for themselves.
+	build := exec.Command("go", "build", "-o", programs, "./services/fff/cmd/fff")
+	build.Dir, build.Env = root, append(os.Environ(), "GOWORK=off")
+	if out, err := build.CombinedOutput(); err != nil {
+		return 0, fmt.Errorf("%s: %w\n%s", build, err, out)
+	}
+	return m.Run(), nil
+}
+
+// Scratch gives a directory that lasts as long as the test binary, for what several tests
+// share.
+func Scratch() string { return programs }
+
+// Root gives the directory of the system's own module.
+func Root() (string, error) {
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/fastfeaturefetch/fff").Output()
+	if err != nil {
+		return "", fmt.Errorf("where the system's module is: %w", err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// natsCLI is the module of the official command line of NATS, built at this version. It is
+// no requirement of the tests' module, whose list it would make four times as long.
+const natsCLI = "github.com/nats-io/natscli/nats@v0.5.1"
+
+var buildNATS = sync.OnceValues(func() (string, error) {
+	install := exec.Command("go", "install", natsCLI)
+	install.Dir = programs
+	install.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=", "GOBIN="+programs)
+	if out, err := install.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%s: %w\n%s", install, err, out)
+	}
+	return filepath.Join(programs, "nats"), nil
+})
+
+// NATS gives the path of the official command line of NATS. Where it cannot be had the
+// test is skipped.
+func NATS(t testing.TB) string {
+	t.Helper()
+	path, err := buildNATS()
+	if err != nil {
+		Skip(t, "the nats command line cannot be built, so NO PLAIN NATS CLIENT IS TESTED: %v", err)
+	}
+	return path
+}
+
+// Skip skips a test and says so where nobody can miss it: the reason of t.Skip is shown
+// with -v alone.
+func Skip(t testing.TB, format string, args ...any) {
+	t.Helper()
+	why := fmt.Sprintf(format, args...)
+	fmt.Fprintf(os.Stderr, "*** SKIPPED %s: %s\n", t.Name(), why)
+	t.Skip(why)
+}
