@@ -17,10 +17,19 @@ import (
 // finalise seals the epoch, proves what was fetched and writes it up. It may be repeated
 // from any point: each step looks at what is there.
 func (j *job) finalise(ctx context.Context) error {
-	if err := j.beat(ctx); errors.Is(err, errTakenOver) {
-		return j.abandon(ctx)
-	} else if err != nil {
+	if err := j.mine(ctx); err != nil {
 		return err
+	}
+	if why, err := j.stillOwned(ctx); err != nil {
+		return err
+	} else if why != "" {
+		return j.reopen(ctx, why)
+	}
+	if err := j.commits.CatchUp(ctx); err != nil {
+		return err
+	}
+	if j.commits.Rollbacks() != j.rolls {
+		return j.reopen(ctx, putBack)
 	}
 	// From a fresh reading: what this process remembers proves nothing.
 	j.commits = commits.New(j.s.d.Client, j.rec.Run, j.base)
@@ -28,13 +37,13 @@ func (j *job) finalise(ctx context.Context) error {
 	if err := j.commits.CatchUp(ctx); err != nil {
 		return err
 	}
-	if err := j.store.BeginEpoch(ctx, j.rec.Epoch, j.rec.Token); err != nil {
-		return err // made anew: the last try may have removed it
-	}
 	epoch := uint64(0)
 	j.commits.View(func(s *commitlog.State) { epoch = s.Epoch })
 	if epoch != j.rec.Epoch {
 		return j.reopen(ctx, fmt.Sprintf("the run's record is at epoch %d, its commit log at %d", j.rec.Epoch, epoch))
+	}
+	if err := j.store.BeginEpoch(ctx, j.rec.Epoch, j.rec.Token); err != nil {
+		return err // made anew: the last try may have removed it
 	}
 	if err := j.seal(ctx, string(j.rec.Outcome)); err != nil {
 		return err
@@ -88,7 +97,7 @@ func (j *job) rollForward(ctx context.Context) error {
 		}
 		j.log.Warn().Str("family", f.Family).Str("file", f.Name).Msg("a committed file is lost; its cells are fetched again")
 		entry := &commitlog.Entry{Type: commitlog.Void, Epoch: j.rec.Epoch, Family: f.Family, Remove: []string{f.Name}, Reason: "the file is lost"}
-		if err := j.commits.Append(ctx, entry); err != nil {
+		if err := j.append(ctx, entry); err != nil {
 			return err
 		}
 		if err := j.store.RemoveVisible(ctx, f.Family, f.Name); err != nil {
@@ -98,26 +107,27 @@ func (j *job) rollForward(ctx context.Context) error {
 	return nil
 }
 
-// sweepVisible removes visible files that do not belong to the dataset. Only names of
-// epochs up to the sealed one are touched: a leader that is overtaken while it sweeps
-// must not remove what the next epoch has committed.
+// sweepVisible removes visible files that do not belong to the dataset. The log is read
+// after the files were listed, and must be the one that this job has worked on: a leader
+// that was overtaken must not remove what its successor has committed.
 func (j *job) sweepVisible(ctx context.Context) error {
 	visible, err := j.store.ListVisible(ctx)
 	if err != nil {
 		return err
 	}
+	if err := j.current(ctx); err != nil {
+		return err
+	}
 	for _, v := range visible {
-		name, ok := indexName(v.Name)
-		if !ok || v.Family == "" {
-			continue
+		epoch, ours := epochOf(v)
+		if !ours {
+			continue // the proof of the dataset names it
 		}
-		epoch, _, err := dataset.ParseIndexName(name)
-		if err != nil || epoch > j.rec.Epoch {
-			continue
-		}
-		live := false
-		j.commits.View(func(s *commitlog.State) { live = s.Live(commitlog.FileID{Family: v.Family, Name: v.Name}) })
-		if live {
+		sweep := false
+		j.commits.View(func(s *commitlog.State) {
+			sweep = s.Sweepable(commitlog.FileID{Family: v.Family, Name: v.Name}, epoch)
+		})
+		if !sweep {
 			continue
 		}
 		j.log.Info().Str("file", v.Path).Msg("removing a file that no commit names")
@@ -143,6 +153,9 @@ func (j *job) writeUp(ctx context.Context, proof *reconciliation, final map[stri
 		outcome = runs.CompletedWithFailures
 	}
 	now := time.Now().UTC()
+	if err := j.current(ctx); err != nil {
+		return err
+	}
 	m, err := j.manifest(ctx, proof, lost, unaccounted, final, outcome, now)
 	if err != nil {
 		return err
@@ -158,6 +171,10 @@ func (j *job) writeUp(ctx context.Context, proof *reconciliation, final map[stri
 		return err
 	}
 	if err := j.store.EndEpoch(ctx, j.rec.Epoch, j.rec.Token); err != nil {
+		return err
+	}
+	// Once more, now that nobody can make a file of this epoch visible any more.
+	if err := j.sweepVisible(ctx); err != nil {
 		return err
 	}
 	if err := j.sweepIndexes(ctx); err != nil {
@@ -179,8 +196,13 @@ func (j *job) writeUp(ctx context.Context, proof *reconciliation, final map[stri
 	})
 }
 
-// sweepIndexes removes the completion indexes that no live file needs.
+// sweepIndexes removes the completion indexes that no live file needs. The lists that the
+// log's epochs started with stay as long as the log: whoever reads it needs them.
 func (j *job) sweepIndexes(ctx context.Context) error {
+	names, err := j.store.ListIndexes(ctx)
+	if err != nil {
+		return err
+	}
 	needed := map[string]bool{dataset.IndexName(j.rec.Epoch, requestedList): true}
 	j.commits.View(func(s *commitlog.State) {
 		for _, f := range s.Files() {
@@ -188,14 +210,13 @@ func (j *job) sweepIndexes(ctx context.Context) error {
 				needed[name] = true
 			}
 		}
+		for _, n := range names {
+			needed[n] = needed[n] || s.Base(n)
+		}
 	})
-	names, err := j.store.ListIndexes(ctx)
-	if err != nil {
-		return err
-	}
 	for _, n := range names {
-		epoch, part, err := dataset.ParseIndexName(n)
-		if needed[n] || err != nil || epoch > j.rec.Epoch || isBase(part) && epoch == j.rec.Epoch {
+		epoch, _, err := dataset.ParseIndexName(n)
+		if needed[n] || err != nil || epoch > j.rec.Epoch {
 			continue
 		}
 		if err := j.store.RemoveIndex(ctx, n); err != nil {

@@ -30,6 +30,16 @@ func indexName(file string) (string, bool) {
 	return name, err == nil
 }
 
+// epochOf gives the epoch of a visible file, and whether it is named as ours are.
+func epochOf(v dataset.VisibleFile) (epoch uint64, ours bool) {
+	name, ok := indexName(v.Name)
+	if !ok || v.Family == "" {
+		return 0, false
+	}
+	epoch, _, err := dataset.ParseIndexName(name)
+	return epoch, err == nil
+}
+
 // indexCache keeps the index read last: files come sorted by family, so a few are kept.
 type indexCache struct {
 	store dataset.Store

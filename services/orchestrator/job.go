@@ -39,7 +39,8 @@ type job struct {
 	file     *runfile.File // nil until it could be read
 	store    dataset.Store
 	commits  *commits.Log
-	rolls    int // rollbacks of the log that were dealt with
+	rolls    int    // rollbacks of the log that were dealt with
+	last     string // entry of the log up to which this job has taken it in
 	restored bool
 	idle     bool // made for an opening that has not succeeded yet: there is nothing to do
 	gone     bool
@@ -117,6 +118,19 @@ func (j *job) step(ctx context.Context) error {
 	if j.idle {
 		return nil
 	}
+	err := j.advance(ctx)
+	if errors.Is(err, errTakenOver) {
+		return j.abandon(ctx)
+	}
+	return err
+}
+
+func (j *job) advance(ctx context.Context) error {
+	if !j.restored {
+		if _, err := j.refresh(ctx); err != nil {
+			return err
+		}
+	}
 	if j.rec.State.Ended() {
 		if j.rec.Teardown != runs.TeardownPending {
 			return nil
@@ -177,6 +191,14 @@ func (j *job) base(e *commitlog.Entry) ([]commitlog.File, error) {
 
 // restore takes up a run where the last leader left it.
 func (j *job) restore(ctx context.Context) error {
+	if j.commits != nil { // what was seen of a store that was put back must not be forgotten
+		if err := j.commits.CatchUp(ctx); err != nil {
+			return err
+		}
+		if j.commits.Rollbacks() != j.rolls {
+			return j.reopen(ctx, putBack)
+		}
+	}
 	if err := j.prepare(); err != nil {
 		return j.stop(ctx, runs.Failed, fmt.Sprintf("the run file cannot be used by this orchestrator: %v", err))
 	}
@@ -201,7 +223,7 @@ func (j *job) restore(ctx context.Context) error {
 			why = "its epoch is sealed"
 		}
 		for _, v := range visible {
-			if why == "" && !s.Sealed && !s.Live(commitlog.FileID{Family: v.Family, Name: v.Name}) {
+			if _, ours := epochOf(v); why == "" && ours && s.Stranger(commitlog.FileID{Family: v.Family, Name: v.Name}) {
 				why = fmt.Sprintf("%s is visible, but not in the commit log: the broker's store was put back", v.Path)
 			}
 		}
@@ -209,6 +231,7 @@ func (j *job) restore(ctx context.Context) error {
 	if why != "" {
 		return j.reopen(ctx, why)
 	}
+	j.note()
 	if err := j.load(ctx); err != nil {
 		return err
 	}
@@ -244,9 +267,8 @@ func (j *job) put(ctx context.Context, change func(*runs.Record)) error {
 	change(&next)
 	if err := j.s.bucket.Put(ctx, &next); err != nil {
 		if errors.Is(err, runs.ErrConflict) {
-			if now, gerr := j.s.bucket.Get(ctx, j.rec.Run); gerr == nil {
-				j.rec, j.restored = now, false
-			}
+			_, rerr := j.refresh(ctx)
+			return errors.Join(err, rerr)
 		}
 		return err
 	}

@@ -18,10 +18,21 @@ import (
 )
 
 // reopen opens the next epoch of a run that goes on: what is missing is sent again.
+// A run that was being stopped stays so.
 func (j *job) reopen(ctx context.Context, why string) error {
 	j.log.Info().Str("why", why).Msg("opening the next epoch")
-	return j.open(ctx, func(*runs.Record) {})
+	outcome, reason := j.rec.Outcome, j.rec.Reason
+	return j.open(ctx, func(r *runs.Record) {
+		switch {
+		case outcome != "":
+			r.State, r.Outcome, r.Reason = runs.Finalising, outcome, reason
+		case r.Input.Sealed:
+			r.State = runs.Draining
+		}
+	})
 }
+
+const putBack = "the broker's store was put back to an earlier state"
 
 // open opens an epoch above every epoch that the log or the dataset knows. change is
 // applied to the run's record as the epoch begins.
@@ -44,7 +55,7 @@ func (j *job) open(ctx context.Context, change func(*runs.Record)) error {
 	if err != nil {
 		return err
 	}
-	if err := j.own(ctx, epoch); err != nil {
+	if err := j.hold(ctx, epoch); err != nil {
 		return err
 	}
 	if err := j.store.Remove(ctx, dataset.SuccessName); err != nil {
@@ -72,6 +83,10 @@ func (j *job) open(ctx context.Context, change func(*runs.Record)) error {
 	if err := j.sweepStaging(ctx, epoch); err != nil {
 		return err
 	}
+	// Once more, now that nobody can make a file of an ended epoch visible any more.
+	if err := j.sweepVisible(ctx); err != nil {
+		return err
+	}
 	// Only now, when no instance adopts the old epoch any more: one that did could ack
 	// batches that the new epoch has to see.
 	if !first {
@@ -88,13 +103,14 @@ func (j *job) open(ctx context.Context, change func(*runs.Record)) error {
 // seal ends the open epoch, if one is open: from here on nothing commits.
 func (j *job) seal(ctx context.Context, reason string) error {
 	for {
+		j.note()
 		opened := false
 		entry := &commitlog.Entry{Type: commitlog.Seal, Reason: reason}
 		j.commits.View(func(s *commitlog.State) { opened, entry.Epoch = s.Opened(), s.Epoch })
 		if !opened {
 			return nil
 		}
-		err := j.commits.Append(ctx, entry)
+		err := j.append(ctx, entry)
 		if !errors.Is(err, commits.ErrConflict) {
 			return err
 		}
@@ -160,18 +176,18 @@ func (j *job) begin(ctx context.Context, epoch uint64, base []commitlog.File) er
 			return err
 		}
 	}
-	return j.commits.Append(ctx, entry)
+	return j.append(ctx, entry)
 }
 
-// sweepStaging removes the staging areas of all other epochs, which fences whoever still
-// works for them.
+// sweepStaging removes the staging areas of earlier epochs and of other systems, which
+// fences whoever still works for them. A later epoch is a successor's.
 func (j *job) sweepStaging(ctx context.Context, keep uint64) error {
 	dirs, err := j.store.ListStaging(ctx)
 	if err != nil {
 		return err
 	}
 	for _, d := range dirs {
-		if d == dataset.StagingName(keep, j.s.system) {
+		if epoch, _, err := dataset.ParseStagingName(d); err != nil || epoch > keep || d == dataset.StagingName(keep, j.s.system) {
 			continue
 		}
 		if err := j.store.RemoveStaging(ctx, d); err != nil {

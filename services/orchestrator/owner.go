@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -118,17 +119,58 @@ func (j *job) own(ctx context.Context, epoch uint64) error {
 	return j.store.Put(ctx, dataset.OwnerName, data)
 }
 
-// beat says that the owner lives, and finds out if it is the owner no longer.
-func (j *job) beat(ctx context.Context) error {
-	if time.Since(j.watch.owned) < ownerBeat {
-		return nil
-	}
+// hold makes sure that this system owns the dataset, and says that it lives. A dataset that
+// nobody owns any more is taken again.
+func (j *job) hold(ctx context.Context, epoch uint64) error {
 	o, err := j.owner(ctx)
 	if err != nil {
 		return err
 	}
-	if o != nil && o.Broker != j.s.system {
+	switch {
+	case o == nil:
+		err := j.claim(ctx, false)
+		if c, ok := errors.AsType[*control.Error](err); ok && c.Code == control.CodeOwned {
+			return errTakenOver
+		} else if err != nil {
+			return err
+		}
+	case o.Broker != j.s.system:
 		return errTakenOver
 	}
-	return j.own(ctx, j.rec.Epoch)
+	return j.own(ctx, epoch)
+}
+
+// beat says that the owner lives, and finds out if it is the owner no longer. why tells what
+// makes a new epoch needed: the ground was lost under this one.
+func (j *job) beat(ctx context.Context) (why string, err error) {
+	if time.Since(j.watch.owned) < ownerBeat {
+		return "", nil
+	}
+	if why, err := j.stillOwned(ctx); why != "" || err != nil {
+		return why, err
+	}
+	dirs, err := j.store.ListStaging(ctx)
+	if err != nil {
+		return "", err
+	}
+	if !slices.Contains(dirs, dataset.StagingName(j.rec.Epoch, j.rec.Token)) {
+		return "the epoch's staging area was removed", nil
+	}
+	return "", nil
+}
+
+// stillOwned is the part of beat that knows no pause. An owner's file that is gone may have
+// been another system's meanwhile, which has come to its end: then the dataset is another
+// than this system knows.
+func (j *job) stillOwned(ctx context.Context) (why string, err error) {
+	o, err := j.owner(ctx)
+	switch {
+	case err != nil:
+		return "", err
+	case o == nil:
+		return "nobody owns the dataset any more", nil
+	case o.Broker != j.s.system:
+		return "", errTakenOver
+	}
+	return "", j.own(ctx, j.rec.Epoch)
 }

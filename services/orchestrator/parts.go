@@ -58,12 +58,14 @@ func (j *job) decide(ctx context.Context, staged *commitlog.Staged) error {
 	if j.commits.Rollbacks() != j.rolls {
 		return errors.New("the broker's store was put back; the run is being opened again")
 	}
-	for {
-		err := j.decideOnce(ctx, staged)
-		if !errors.Is(err, commits.ErrConflict) {
-			return err
-		}
+	if err := j.current(ctx); err != nil {
+		return err // another leader has committed cells that j.committed lacks
 	}
+	err := j.decideOnce(ctx, staged)
+	if errors.Is(err, commits.ErrConflict) {
+		j.restored = false
+	}
+	return err
 }
 
 func (j *job) decideOnce(ctx context.Context, staged *commitlog.Staged) error {
@@ -80,12 +82,12 @@ func (j *job) decideOnce(ctx context.Context, staged *commitlog.Staged) error {
 		return nil
 	case staged.Epoch != epoch || !opened:
 		entry.Type, entry.Reason = commitlog.Void, fmt.Sprintf("the part is of epoch %d, which has ended", staged.Epoch)
-		return j.commits.Append(ctx, entry)
+		return j.append(ctx, entry)
 	}
 	part, err := (&indexCache{store: j.store}).read(ctx, dataset.IndexName(staged.Epoch, staged.Part))
 	if errors.Is(err, fs.ErrNotExist) {
 		entry.Type, entry.Reason = commitlog.Void, fmt.Sprintf("its completion index is not in the dataset (%v); do writer and orchestrator share output.dir?", err)
-		return j.commits.Append(ctx, entry)
+		return j.append(ctx, entry)
 	}
 	if err != nil {
 		return err
@@ -99,10 +101,10 @@ func (j *job) decideOnce(ctx context.Context, staged *commitlog.Staged) error {
 	}
 	if len(rejected) > 0 {
 		entry.Type, entry.Rejected, entry.Reason = commitlog.Reject, rejected, "it holds cells that are committed already"
-		return j.commits.Append(ctx, entry)
+		return j.append(ctx, entry)
 	}
 	entry.Type, entry.Files = commitlog.Commit, commitlog.FilesOf(part)
-	if err := j.commits.Append(ctx, entry); err != nil {
+	if err := j.append(ctx, entry); err != nil {
 		return err
 	}
 	j.took(part)

@@ -92,6 +92,10 @@ func (r *recovery) take(f *commitlog.File) error {
 		return err
 	}
 	if !whole || r.j.committed.Overlap(r.j.samples, p, fp) != nil {
+		// A successor may have swapped the file that this one overlaps with for this one.
+		if err := r.j.current(r.ctx); err != nil {
+			return err
+		}
 		return r.j.store.RemoveVisible(r.ctx, f.Family, f.Name)
 	}
 	r.files = append(r.files, *f)

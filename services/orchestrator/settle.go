@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"strings"
 
 	"github.com/fastfeaturefetch/fff/shared/commitlog"
 	"github.com/fastfeaturefetch/fff/shared/dataset"
@@ -85,7 +84,7 @@ func (j *job) rewriteFamily(ctx context.Context, family string, live []liveFile,
 	if len(entry.Remove) == 0 {
 		return nil
 	}
-	if err := j.commits.Append(ctx, entry); err != nil {
+	if err := j.append(ctx, entry); err != nil {
 		return err
 	}
 	// What leaves goes first: a reader may find the family short for a moment, never a
@@ -127,6 +126,3 @@ func (j *job) rewriteFile(ctx context.Context, old *liveFile, final []dataset.Fi
 	}
 	return &commitlog.FilesOf(p)[0], nil
 }
-
-// isBase tells whether an index name's part is a list of files that an epoch started with.
-func isBase(part string) bool { return strings.HasPrefix(part, "open-") }

@@ -19,20 +19,24 @@ import (
 // they are replayed from where they are.
 func (j *job) teardown(ctx context.Context) error {
 	js := j.s.d.Client.JS
-	if err := streams.CloseConsumers(ctx, js, j.rec.Run); err != nil {
-		return err
-	}
-	if err := streams.Purge(ctx, js, j.rec.Run); err != nil {
-		return err
-	}
-	if err := j.tearInput(ctx); err != nil {
-		return err
-	}
-	if _, err := streams.PurgeSubject(ctx, js, streams.Commits, streams.CommitsSubject(j.rec.Run)); err != nil {
-		return err
-	}
-	if err := j.disown(ctx); err != nil {
-		return err
+	for _, step := range []func() error{
+		func() error { return streams.CloseConsumers(ctx, js, j.rec.Run) },
+		func() error { return streams.Purge(ctx, js, j.rec.Run) },
+		func() error { return j.tearInput(ctx) },
+		func() error {
+			_, err := streams.PurgeSubject(ctx, js, streams.Commits, streams.CommitsSubject(j.rec.Run))
+			return err
+		},
+		func() error { return j.disown(ctx) },
+	} {
+		// Another leader may have opened the run again meanwhile: what it has put up is not
+		// ours to take down.
+		if err := j.mine(ctx); err != nil {
+			return err
+		}
+		if err := step(); err != nil {
+			return err
+		}
 	}
 	if err := j.put(ctx, func(r *runs.Record) { r.Teardown = runs.TeardownDone }); err != nil {
 		return err

@@ -2,7 +2,6 @@ package orchestrator
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -69,16 +68,19 @@ func (w *watch) countLive(j *job) {
 
 // look sees how the run goes and does what follows from it.
 func (j *job) look(ctx context.Context) error {
-	if err := j.beat(ctx); errors.Is(err, errTakenOver) {
-		return j.abandon(ctx)
-	} else if err != nil {
+	if why, err := j.beat(ctx); err != nil {
 		return err
+	} else if why != "" {
+		return j.reopen(ctx, why)
 	}
 	if err := j.commits.CatchUp(ctx); err != nil {
 		return err
 	}
 	if j.commits.Rollbacks() != j.rolls {
-		return j.reopen(ctx, "the broker's store was put back to an earlier state")
+		return j.reopen(ctx, putBack)
+	}
+	if err := j.current(ctx); err != nil {
+		return err
 	}
 	if err := j.readInput(ctx); err != nil {
 		return err

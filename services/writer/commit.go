@@ -39,8 +39,7 @@ func (l *logCommitter) use(run string) *followed {
 	defer l.mu.Unlock()
 	f := l.logs[run]
 	if f == nil {
-		noBase := func(*commitlog.Entry) ([]commitlog.File, error) { return nil, nil }
-		f = &followed{log: commits.New(l.c, run, noBase), changed: make(chan struct{})}
+		f = &followed{log: commits.New(l.c, run, nil), changed: make(chan struct{})}
 		var ctx context.Context
 		ctx, f.stop = context.WithCancel(l.ctx)
 		l.logs[run] = f

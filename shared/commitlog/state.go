@@ -21,6 +21,11 @@ const (
 //
 // A State is not safe for use by several goroutines.
 type State struct {
+	// VerdictsOnly says that nobody will ask for files: none are kept, and none are looked
+	// for. Whether an entry is valid comes out the same, because its writer has checked its
+	// files on the very entries before it, which prev names.
+	VerdictsOnly bool
+
 	Last     string // id of the last valid entry
 	Epoch    uint64 // of the last Open
 	Token    string // of the last Open
@@ -33,6 +38,9 @@ type State struct {
 	// live holds the files that belong to the dataset, removed those that did.
 	live    map[FileID]File
 	removed map[FileID]bool
+	// bases holds the names of the lists that Open entries started with: whoever reads the
+	// log from its beginning needs each of them.
+	bases map[string]bool
 
 	faults faults
 }
@@ -41,6 +49,7 @@ type State struct {
 // find the fault.
 type faults struct {
 	ignorePrev, ignoreEpoch, ignoreSeal, partialSwap bool
+	showUncommitted, sweepAnything                   bool
 }
 
 // PartID names a part of an epoch, as completion indexes are named.
@@ -54,9 +63,11 @@ func (s *State) Apply(e *Entry, base func(*Entry) ([]File, error)) (void string,
 		return why, nil
 	}
 	if e.Type == Open {
-		files, err := base(e)
-		if err != nil {
-			return "", fmt.Errorf("commit log, epoch %d: files at its start: %w", e.Epoch, err)
+		var files []File
+		if !s.VerdictsOnly {
+			if files, err = base(e); err != nil {
+				return "", fmt.Errorf("commit log, epoch %d: files at its start: %w", e.Epoch, err)
+			}
 		}
 		s.open(e, files)
 	} else {
@@ -84,7 +95,7 @@ func (s *State) Check(e *Entry) string {
 		return "no epoch was opened"
 	}
 	switch e.Type {
-	case Commit:
+	case Commit, Reject:
 		switch {
 		case e.Epoch != s.Epoch && !s.faults.ignoreEpoch:
 			return fmt.Sprintf("it is of epoch %d, the log is at epoch %d", e.Epoch, s.Epoch)
@@ -93,22 +104,38 @@ func (s *State) Check(e *Entry) string {
 		case s.verdict(e) != nil:
 			return "the part was decided before"
 		}
-	case Reject:
-		if e.Epoch != s.Epoch || s.Sealed || s.verdict(e) != nil {
-			return "the part was decided before, or its epoch has ended"
-		}
 	case Seal:
 		if e.Epoch != s.Epoch || s.Sealed {
 			return "the epoch is sealed already, or another one"
 		}
 	case Void, Swap:
-		for _, name := range e.Remove {
-			if _, ok := s.live[FileID{e.Family, name}]; !ok && !s.faults.partialSwap {
-				return fmt.Sprintf("file %s of family %s is not live", name, e.Family)
-			}
-		}
+		return s.checkRemoval(e)
 	default:
 		return fmt.Sprintf("type %q is unknown", e.Type)
+	}
+	return ""
+}
+
+// checkRemoval is Check for entries that take a part or files out of the dataset. A part
+// may be voided at any time if nothing is said of it yet; files belong to the finaliser,
+// and it works on the sealed epoch alone.
+func (s *State) checkRemoval(e *Entry) string {
+	if e.Part != "" {
+		if s.verdict(e) != nil {
+			return "the part was decided before"
+		}
+		return ""
+	}
+	if e.Epoch != s.Epoch && !s.faults.ignoreEpoch {
+		return fmt.Sprintf("it is of epoch %d, the log is at epoch %d", e.Epoch, s.Epoch)
+	}
+	if !s.Sealed && !s.faults.ignoreSeal {
+		return "the epoch is not sealed yet"
+	}
+	for _, name := range e.Remove {
+		if _, ok := s.live[FileID{e.Family, name}]; !ok && !s.VerdictsOnly && !s.faults.partialSwap {
+			return fmt.Sprintf("file %s of family %s is not live", name, e.Family)
+		}
 	}
 	return ""
 }
@@ -123,32 +150,41 @@ func (s *State) open(e *Entry, files []File) {
 		s.live[f.ID()] = f
 	}
 	if s.parts == nil {
-		s.parts, s.removed = map[string]*Entry{}, map[FileID]bool{}
+		s.parts, s.removed, s.bases = map[string]*Entry{}, map[FileID]bool{}, map[string]bool{}
+	}
+	if e.Base != "" {
+		s.bases[e.Base] = true
 	}
 }
 
 func (s *State) take(e *Entry) {
 	switch e.Type {
 	case Commit:
-		for _, f := range e.Files {
-			s.live[f.ID()] = f
-		}
+		s.add(e.Files)
 		s.parts[PartID(e.Epoch, e.Part)] = e
 	case Reject:
 		s.parts[PartID(e.Epoch, e.Part)] = e
 	case Void, Swap:
 		if e.Part != "" {
 			s.parts[PartID(e.Epoch, e.Part)] = e
+			return
 		}
 		for _, name := range e.Remove {
 			delete(s.live, FileID{e.Family, name})
 			s.removed[FileID{e.Family, name}] = true
 		}
-		for _, f := range e.Add {
-			s.live[f.ID()] = f
-		}
+		s.add(e.Add)
 	case Seal:
 		s.Sealed = true
+	}
+}
+
+func (s *State) add(files []File) {
+	if s.VerdictsOnly {
+		return
+	}
+	for _, f := range files {
+		s.live[f.ID()] = f
 	}
 }
 
@@ -170,7 +206,24 @@ func (s *State) Part(epoch uint64, part string) (Outcome, *Entry) {
 func (s *State) Opened() bool { return s.Epoch != 0 && !s.Sealed }
 
 // Live tells whether a file belongs to the dataset: only then may it be visible.
-func (s *State) Live(id FileID) bool { _, ok := s.live[id]; return ok }
+func (s *State) Live(id FileID) bool { _, ok := s.live[id]; return ok || s.faults.showUncommitted }
+
+// Stranger tells whether the log has never heard of a file. Nothing becomes visible before
+// it is committed, so a visible stranger was committed in a log that is lost.
+func (s *State) Stranger(id FileID) bool { return !s.Live(id) && !s.removed[id] }
+
+// Sweepable tells whether a visible file of an epoch may be removed because no entry names
+// it. The log must have been read after the file was seen: what is visible was committed
+// before, so such a log knows it. Names of later epochs are a successor's.
+func (s *State) Sweepable(id FileID, epoch uint64) bool {
+	if s.faults.sweepAnything {
+		return epoch != 0 // whatever the log says
+	}
+	return !s.Live(id) && epoch <= s.Epoch
+}
+
+// Base tells whether an Open entry names a list of files.
+func (s *State) Base(name string) bool { return s.bases[name] }
 
 // Removed tells whether a file belonged to the dataset and was taken out of it.
 func (s *State) Removed(id FileID) bool { return s.removed[id] && !s.Live(id) }

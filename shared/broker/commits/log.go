@@ -46,9 +46,16 @@ type Log struct {
 	rollbacks int
 }
 
-// New gives the log of a run. Nothing is read before the first CatchUp.
+// New gives the log of a run. Nothing is read before the first CatchUp. With a nil base the
+// log tells verdicts on parts and keeps no files.
 func New(c *broker.Client, run string, base Base) *Log {
-	return &Log{c: c, run: run, subject: streams.CommitsSubject(run), base: base, state: &commitlog.State{}}
+	l := &Log{c: c, run: run, subject: streams.CommitsSubject(run), base: base}
+	l.clear()
+	return l
+}
+
+func (l *Log) clear() {
+	l.state, l.lastSeq, l.lastID = &commitlog.State{VerdictsOnly: l.base == nil}, 0, ""
 }
 
 // View calls fn with the state as last read. fn must not keep it.
@@ -129,22 +136,24 @@ func (l *Log) checkPlace(ctx context.Context, st jetstream.Stream) error {
 		}
 	}
 	l.rollbacks++
-	l.state, l.lastSeq, l.lastID = &commitlog.State{}, 0, ""
+	l.clear()
 	return nil
 }
 
-// Append appends an entry after all that stands in the log, and returns once it has been
-// read back. ID, Prev and At are set here. A lost answer is settled by reading on.
+// Append appends an entry after the one that e.Prev names, and returns once it has been
+// read back. e.Prev is the last entry of the state that the caller has decided on: if
+// anything was appended since, the answer is ErrConflict. ID and At are set here. A lost
+// answer is settled by reading on. After any other error than ErrConflict and a
+// RefusedError the entry may stand in the log all the same.
 func (l *Log) Append(ctx context.Context, e *commitlog.Entry) error {
 	e.ID, e.At = nuid.Next(), time.Now().UTC()
-	if err := l.CatchUp(ctx); err != nil {
-		return err
-	}
 	l.mu.Lock()
-	expect := l.lastSeq
-	e.Prev = l.state.Last
+	expect, moved := l.lastSeq, e.Prev != l.state.Last
 	why := l.state.Check(e)
 	l.mu.Unlock()
+	if moved {
+		return ErrConflict
+	}
 	if why != "" {
 		return &RefusedError{Why: why}
 	}
