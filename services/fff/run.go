@@ -71,23 +71,22 @@ func (a *app) drive(s *session, j *job, flags progressFlags, owned bool) (*progr
 	if err := j.in(s); err != nil {
 		return nil, err
 	}
-	fresh, err := j.open(a.soft, s)
-	if err != nil {
-		return nil, err
-	}
 	view, done := a.view(flags)
 	defer done()
 	f := &follower{s: s, run: j.file.Run, pace: a.pace, view: view, meter: progress.NewMeter(j.expected)}
+	fresh, err := j.open(a.soft, s)
+	if err != nil && !errors.Is(err, errInterrupted) {
+		return nil, err // a refusal: what the run is, if it is, is not ours to end
+	}
 	switch {
+	case err != nil: // interrupted; the run may be open all the same
 	case !fresh:
 		view.Note("run " + j.file.Run + " has its records already; following it")
+		_, err = f.until(a.soft)
 	case j.records == "":
 		view.Note(invitation(s, j))
-		fresh = false
-	}
-	if !fresh {
 		_, err = f.until(a.soft)
-	} else {
+	default:
 		err = a.publishAndFollow(s, j, f)
 	}
 	if err != nil && owned {
@@ -155,7 +154,13 @@ func (a *app) cancelRun(s *session, f *follower) error {
 		fmt.Errorf("run %s was not torn down within %s; see `fff runs show %s`", f.run, a.pace.cancel, f.run))
 	defer cancel()
 	err := s.ctl.Cancel(ctx, f.run)
-	if e, ok := errors.AsType[*control.Error](err); err != nil && (!ok || e.Code != control.CodeWrongState) { // it has ended by itself
+	refused, _ := errors.AsType[*control.Error](err)
+	switch {
+	case err == nil:
+	case refused != nil && refused.Code == control.CodeUnknownRun:
+		return nil
+	case refused != nil && refused.Code == control.CodeWrongState: // it has ended by itself
+	default:
 		return fmt.Errorf("cancel run %s: %w", f.run, err)
 	}
 	_, err = f.until(ctx)
