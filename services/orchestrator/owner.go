@@ -78,6 +78,9 @@ func (j *job) claim(ctx context.Context, takeOver bool) error {
 // holds the store's lock; of any other the beat goes on while we watch.
 func (j *job) lives(ctx context.Context, o *dataset.Owner) (bool, error) {
 	if o.Store != "" && o.Host == hostname() {
+		if o.Store == j.s.cfg.Store {
+			return false, nil // the store was made anew where the owner's was: its lock is ours
+		}
 		lock := flock.New(filepath.Join(o.Store, "lock"), flock.SetFlag(os.O_RDWR))
 		free, err := lock.TryLock()
 		switch {
