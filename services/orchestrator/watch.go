@@ -149,7 +149,7 @@ func (j *job) bounds(ctx context.Context) (stopped bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if full && len(w.failed) > 0 {
+	if full && w.lastLetter > 0 {
 		return true, j.stop(ctx, runs.Failed, "the dead letters fill FFF_FAILED; see `fff failed list` for what fails, drop what is not needed, and run again")
 	}
 	return false, nil
