@@ -63,6 +63,7 @@ type stub struct {
 	requests []string // subjects, without the status requests
 	bodies   map[string][]byte
 	takeOver bool
+	gone     bool // the test is over; requests that were still on their way get no answer
 
 	// onStatus changes the status before it is given; called with the lock held.
 	onStatus func(*control.Status)
@@ -94,6 +95,9 @@ func startOrchestrator(t *testing.T, b *testBroker) *stub {
 		_, err := b.nc.Subscribe(pattern, func(m *nats.Msg) {
 			o.mu.Lock()
 			defer o.mu.Unlock()
+			if o.gone {
+				return
+			}
 			if subject != control.SubjectStatus {
 				o.requests = append(o.requests, m.Subject)
 			}
@@ -114,6 +118,11 @@ func startOrchestrator(t *testing.T, b *testBroker) *stub {
 	if err := b.nc.Flush(); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.gone = true
+	})
 	return o
 }
 
@@ -121,6 +130,9 @@ func (o *stub) open(run string, m *nats.Msg) (any, error) {
 	o.takeOver = m.Header.Get(control.HeaderTakeOver) == "true"
 	if o.status.Run == "" {
 		o.status = control.Status{Run: run, Epoch: 1, State: control.Running, StartedAt: time.Now()}
+	}
+	if o.status.Ended() { // what is published now comes to the same input, as with a run that was interrupted
+		o.status.State, o.status.Teardown, o.status.InputSealed = control.Running, "", false
 	}
 	return control.Opened{Run: run, Epoch: o.status.Epoch}, nil
 }
