@@ -253,7 +253,7 @@ func (j *job) writeLetterFailures(ctx context.Context, r *reconciliation, f *fai
 		if l.Sequence > r.lettersRead {
 			break
 		}
-		if l.Code == string(failure.AfterSeal) || (l.Kind == stage.KindBatch && l.Stage != string(stage.Ingest)) {
+		if toldByLetter(l.Kind, l.Stage, l.Code) {
 			f.write(&dataset.Failure{Kind: l.Kind, Stage: l.Stage, Code: l.Code, Reason: l.Reason, Attempts: l.Attempts, At: l.At.Format(time.RFC3339Nano)})
 		}
 		b, err := work.Decode(l.Data)
@@ -278,6 +278,12 @@ func (j *job) writeLetterFailures(ctx context.Context, r *reconciliation, f *fai
 	return f.err
 }
 
+// toldByLetter tells whether a failure that is not of a cell is listed from its dead letter,
+// rather than from the input: no record of the input is lost by it.
+func toldByLetter(kind, of, code string) bool {
+	return code == string(failure.AfterSeal) || kind == stage.KindBatch && of != string(stage.Ingest)
+}
+
 // carryFailures takes over, from the list that was written before a replay, what the
 // replay did not touch: bad records and batches, and the names of missing cells.
 func (j *job) carryFailures(ctx context.Context, r *reconciliation, f *failureWriter, unaccounted bool) error {
@@ -294,7 +300,7 @@ func (j *job) carryFailures(ctx context.Context, r *reconciliation, f *failureWr
 			return err
 		}
 		if was.Kind != stage.KindCell {
-			if !j.replayed(&was) {
+			if !toldByLetter(was.Kind, was.Stage, was.Code) && !j.replayed(&was) {
 				f.write(&was)
 				r.badRecords++
 			}

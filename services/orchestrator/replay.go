@@ -30,17 +30,9 @@ func (s *Service) replay(ctx context.Context, j *job, r *broker.Request) (any, e
 	if j.rec.State == runs.Finalising {
 		return nil, control.Errorf(control.CodeWrongState, "run %s is finalising; replay when it has ended", j.rec.Run)
 	}
-	var letters []*control.Letter
-	for l, err := range j.letters(ctx) {
-		if err != nil {
-			return nil, err
-		}
-		if sel.Matches(l) {
-			letters = append(letters, l)
-		}
-	}
-	if len(letters) == 0 {
-		return control.Replayed{Epoch: j.rec.Epoch}, nil
+	letters, err := j.replayable(ctx, sel)
+	if err != nil || len(letters) == 0 {
+		return control.Replayed{Epoch: j.rec.Epoch}, err
 	}
 	if j.rec.State.Ended() {
 		if err := j.openForReplay(ctx, letters); err != nil {
@@ -53,6 +45,21 @@ func (s *Service) replay(ctx context.Context, j *job, r *broker.Request) (any, e
 	j.watch.quiet = 0
 	j.hurry()
 	return control.Replayed{Replayed: int64(len(letters)), Epoch: j.rec.Epoch}, nil
+}
+
+// replayable gives the letters that are selected and hold something to send again. Messages
+// between the services that could not be read do not: their cells were found missing.
+func (j *job) replayable(ctx context.Context, sel *control.Selection) ([]*control.Letter, error) {
+	var letters []*control.Letter
+	for l, err := range j.letters(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		if sel.Matches(l) && (l.Kind == stage.KindCell || l.Stage == string(stage.Ingest)) {
+			letters = append(letters, l)
+		}
+	}
+	return letters, nil
 }
 
 func selection(r *broker.Request) (*control.Selection, error) {
@@ -112,11 +119,12 @@ func failureReason(l *control.Letter) string {
 }
 
 // resend publishes letters to where they belong by the run file as it is now, then deletes
-// them.
+// them: nobody else has their cells.
 func (j *job) resend(ctx context.Context, letters []*control.Letter) error {
 	client := j.s.d.Client
 	out := &resender{j: j}
 	var errs error
+	var sent []uint64
 	for _, l := range letters {
 		switch {
 		case l.Kind == stage.KindCell:
@@ -134,18 +142,19 @@ func (j *job) resend(ctx context.Context, letters []*control.Letter) error {
 			if err := client.PublishBatch(ctx, j.rec.Run, l.ContentType, l.Data); err != nil {
 				return err
 			}
-		case l.Stage == string(stage.Ingest):
+		default:
 			errs = errors.Join(errs, control.Errorf(control.CodeWrongState, "dead letter %d is of the input, which is closed; replay it when the run has ended", l.Sequence))
 			continue
-		default:
-			continue // a part: its cells are found missing and are sent again
 		}
-		if err := streams.Delete(ctx, client.JS, streams.Failed, l.Sequence); err != nil {
-			return err
-		}
+		sent = append(sent, l.Sequence)
 	}
 	if err := out.flush(ctx); err != nil {
 		return err
+	}
+	for _, sequence := range sent {
+		if err := streams.Delete(ctx, client.JS, streams.Failed, sequence); err != nil {
+			return err
+		}
 	}
 	return errors.Join(errs, j.sealReplay(ctx))
 }
