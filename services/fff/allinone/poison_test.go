@@ -6,6 +6,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/fastfeaturefetch/fff/services/sandbox"
+	"github.com/fastfeaturefetch/fff/services/sandbox/featureservice"
 	"github.com/fastfeaturefetch/fff/shared/control"
 	"github.com/fastfeaturefetch/fff/shared/failure"
 	"github.com/fastfeaturefetch/fff/shared/stage"
@@ -87,5 +89,28 @@ func TestMessagesOfAnOldEpochAreDropped(t *testing.T) {
 	r.isExact()
 	if letters := r.letters(); len(letters) > 0 {
 		t.Errorf("letter: %+v", letters[0])
+	}
+}
+
+// Nothing can be sent again for such a letter. It stands in nobody's way.
+func TestReplayLeavesOutWhatCannotBeRead(t *testing.T) {
+	s := start(t, job{})
+	s.Sandbox().SetFaults(sandbox.Faults{Features: always(featureservice.Fault{Status: 404})})
+	r := s.open(job{})
+	r.inject(stage.Writer, r.epoch, "not for us")
+	r.submit(usual())
+	r.ends(control.CompletedWithFailures)
+	if done := r.replay(control.Selection{Code: string(failure.BadMessage)}); done.Replayed != 0 || done.Epoch != r.epoch {
+		t.Errorf("replayed: %+v", done)
+	}
+	s.Sandbox().SetFaults(sandbox.Faults{})
+	ofCells := len(r.letters()) - 1
+	if done := r.replay(control.Selection{All: true}); int(done.Replayed) != ofCells {
+		t.Errorf("replayed: %+v", done)
+	}
+	r.ends(control.Completed)
+	r.lacksOnly(nothing)
+	if left, listed := r.letters(), r.failures(); len(left) != 1 || len(listed) != 1 || listed[0].Code != string(failure.BadMessage) {
+		t.Errorf("%d letters are left, listed are %+v", len(left), listed)
 	}
 }
