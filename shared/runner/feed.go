@@ -58,6 +58,10 @@ func (f *feed) takeRoom() int {
 	case <-f.pull.Done():
 		return 0
 	}
+	if f.pull.Err() != nil { // both came true: a pull that is cancelled at once may lose messages
+		f.giveRoom(1)
+		return 0
+	}
 	for n := 1; ; n++ {
 		select {
 		case f.room <- struct{}{}:
@@ -88,12 +92,16 @@ func (r *Runner[U]) feed(ctx context.Context, f *feed) {
 	}
 }
 
+// stopDelay keeps the broker from handing a message that we give back as we stop to the
+// last pull of ours, which nobody listens to any more.
+const stopDelay = 100 * time.Millisecond
+
 // acquire waits for a place in hand and a worker.
 func (r *Runner[U]) acquire(f *feed, h *held) bool {
 	select {
 	case f.held <- struct{}{}:
 	case <-f.pull.Done():
-		h.giveBack(0)
+		h.giveBack(stopDelay)
 		return false
 	}
 	select {
@@ -101,7 +109,7 @@ func (r *Runner[U]) acquire(f *feed, h *held) bool {
 		return true
 	case <-f.pull.Done():
 		<-f.held
-		h.giveBack(0)
+		h.giveBack(stopDelay)
 		return false
 	}
 }
