@@ -135,6 +135,7 @@ func (j *job) openAs(ctx context.Context, takeOver, working bool) error {
 		return err
 	}
 	return j.open(ctx, func(r *runs.Record) {
+		r.FailedFrom = r.Epoch
 		if working {
 			if r.Input.Sealed {
 				r.State = runs.Draining

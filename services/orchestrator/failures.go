@@ -15,15 +15,29 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/stage"
 )
 
-// letters goes through the run's dead letters, oldest first.
+// letters goes through the run's dead letters, oldest first, but for those of epochs whose
+// failures were tried again.
 func (j *job) letters(ctx context.Context) iter.Seq2[*control.Letter, error] {
-	return control.NewClient(j.s.d.Client).Letters(ctx, j.rec.Run, 1)
+	return j.lettersFrom(ctx, 1)
+}
+
+func (j *job) lettersFrom(ctx context.Context, sequence uint64) iter.Seq2[*control.Letter, error] {
+	return func(yield func(*control.Letter, error) bool) {
+		for l, err := range control.NewClient(j.s.d.Client).Letters(ctx, j.rec.Run, sequence) {
+			if err == nil && l.Epoch < j.rec.FailedFrom {
+				continue
+			}
+			if !yield(l, err) {
+				return
+			}
+		}
+	}
 }
 
 // readLetters takes in the dead letters that have come.
 func (j *job) readLetters(ctx context.Context) error {
 	w := &j.watch
-	for l, err := range control.NewClient(j.s.d.Client).Letters(ctx, j.rec.Run, w.lastLetter+1) {
+	for l, err := range j.lettersFrom(ctx, w.lastLetter+1) {
 		if err != nil {
 			return err
 		}

@@ -86,7 +86,11 @@ type Record struct {
 	Epochs   []Epoch `json:"epochs,omitempty"` // opened since the run's record was made
 	// Replayed names the bad records and batches that the epoch's replay has sent again, as
 	// kind, a zero byte and reason: they are no failures any more, unless they fail again.
-	Replayed  []string  `json:"replayed,omitempty"`
+	Replayed []string `json:"replayed,omitempty"`
+	// FailedFrom is the epoch whose opening tried everything again. Dead letters of older
+	// ones are void: they may still come, from requests that were in hand at that moment.
+	FailedFrom uint64 `json:"failed_from,omitempty"`
+
 	CreatedAt time.Time `json:"created_at"`
 	StartedAt time.Time `json:"started_at"`
 	EndedAt   time.Time `json:"ended_at,omitzero"`
