@@ -1,0 +1,47 @@
+package harness
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/fastfeaturefetch/fff/services/sandbox"
+)
+
+// Backends are stand-ins in the process of the test, which may make things go wrong in them
+// and count what they did. They live through every start of the system.
+type Backends struct {
+	*sandbox.Sandbox
+	at sandbox.Endpoints
+}
+
+// NewBackends starts stand-ins and points the job at them.
+func NewBackends(t testing.TB, j *Job) *Backends {
+	t.Helper()
+	cfg := j.Sandbox
+	cfg.DynamoDBAddr, cfg.FeatureServiceAddr = "127.0.0.1:0", "127.0.0.1:0"
+	box, err := sandbox.New(cfg, j.File(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, err := box.Start(context.WithoutCancel(t.Context()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = box.Stop(ctx) // requests of killed programs are broken off
+	})
+	b := &Backends{Sandbox: box, at: at}
+	b.Serve(j)
+	return b
+}
+
+// Serve points a job at the stand-ins.
+func (b *Backends) Serve(j *Job) {
+	if j.Env == nil {
+		j.Env = Env{}
+	}
+	j.Backend, j.Env["AWS_ENDPOINT_URL_DYNAMODB"] = b.at.FeatureService, b.at.DynamoDB
+}

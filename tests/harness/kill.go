@@ -1,0 +1,220 @@
+package harness
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fastfeaturefetch/fff/shared/commitlog"
+)
+
+// Seed gives the seed of a random test and tells it, so that what it did can be done again
+// with FFF_TEST_SEED.
+func Seed(t testing.TB) uint64 {
+	t.Helper()
+	seed := uint64(time.Now().UnixNano())
+	if text := os.Getenv("FFF_TEST_SEED"); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatalf("FFF_TEST_SEED: %v", err)
+		}
+	}
+	fmt.Fprintf(os.Stderr, "%s: FFF_TEST_SEED=%d\n", t.Name(), seed)
+	return seed
+}
+
+// Moment is when a system is killed.
+type Moment struct {
+	Name    string
+	reached func() bool
+}
+
+// After is a moment some time after the start.
+func After(d time.Duration) Moment {
+	deadline := time.Now().Add(d)
+	return Moment{fmt.Sprintf("%s after the start", d), func() bool { return time.Now().After(deadline) }}
+}
+
+// Once is the moment when files that match the pattern, below the dataset, are more by n
+// than when it was asked for; n may be 0 where there is none yet.
+func Once(j *Job, n int, pattern string) Moment {
+	count := func() int {
+		names, _ := filepath.Glob(filepath.Join(j.Dataset(), pattern)) // the pattern is a good one
+		return len(names)
+	}
+	before := count()
+	return Moment{fmt.Sprintf("%d more %s", n, pattern), func() bool { return count() >= before+n }}
+}
+
+// Patterns of files that tell how far a run has come.
+const (
+	Staged  = "_staging/*/*/*.parquet"
+	Indexes = "_commits/*"
+	Parts   = "features/*/*.parquet"
+)
+
+// KillAt lets a program run until a moment and kills it. It gives false if the program
+// ended by itself before that.
+func KillAt(t testing.TB, p *Process, m Moment) bool {
+	t.Helper()
+	ended := false
+	Await(t, "the system ends or comes to its moment: "+m.Name, func() bool {
+		select {
+		case <-p.Ended():
+			ended = true
+		default:
+		}
+		return ended || m.reached()
+	})
+	p.Kill()
+	return !ended
+}
+
+// Witness watches a dataset over the deaths of its systems.
+type Witness struct {
+	seen map[commitlog.FileID]bool // files that were visible and rightly so
+}
+
+// Look checks what a system that was just killed has left under features/: every file is
+// whole and committed, and no cell is there twice.
+func (w *Witness) Look(t testing.TB, j *Job) {
+	t.Helper()
+	if _, err := Rows(t.Context(), j.Dataset()); err != nil {
+		t.Fatalf("after the kill: %v", err)
+	}
+	visible, err := Visible(j.Dataset())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(visible) == 0 {
+		return
+	}
+	committed, now := Committed(t, j), map[commitlog.FileID]bool{}
+	for f, err := range ReadDataset(t.Context(), j.Dataset()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := commitlog.FileID{Family: f.Family, Name: f.Name}
+		// What was visible once and then lost its log, or whose log was put back, stays.
+		if !committed[id] && !w.seen[id] {
+			t.Errorf("after the kill %s of %s is visible, but not committed", id.Name, id.Family)
+		}
+		now[id] = true
+	}
+	w.seen = now
+}
+
+// KillOften kills a job at random moments and runs it again each time. When it completes in
+// between, its dataset is proved and another job begun. Every job is completed in the end.
+//
+// Each start has stand-ins of its own, so the system opens another epoch. With lasting ones
+// some jobs go on in the epoch that they were killed in, which takes longer: what a dead
+// system held of the queues comes back after its lease.
+func KillOften(t *testing.T, kills, samples int, lasting bool) {
+	random := rand.New(rand.NewPCG(Seed(t), 0))
+	for round := 0; kills > 0; round++ {
+		j := killable(t, samples)
+		j.Run = fmt.Sprintf("job-%d", round)
+		args := []string{"--progress", "none", "--sandbox"}
+		if lasting && random.IntN(2) == 0 {
+			NewBackends(t, j)
+			args = args[:2]
+		}
+		kills = killUntilComplete(t, j, args, random, kills)
+		j.Verify(t, 0)
+		j.Prove(t, nil)
+	}
+}
+
+// killUntilComplete gives how many kills are left when the job is complete.
+func killUntilComplete(t *testing.T, j *Job, args []string, random *rand.Rand, kills int) int {
+	t.Helper()
+	w := new(Witness)
+	for ; kills > 0; kills-- {
+		m := moment(j, random)
+		p := j.Start(t, args...)
+		if !KillAt(t, p, m) {
+			p.Wait(t).Expect(t, 0)
+			return kills
+		}
+		visible, _ := Visible(j.Dataset()) // Look reads it again
+		t.Logf("%s: killed at %s; %d files visible", j.Run, m.Name, len(visible))
+		w.Look(t, j)
+	}
+	j.Start(t, args...).Wait(t).Expect(t, 0)
+	return 0
+}
+
+// moment draws a moment; the clock starts now.
+func moment(j *Job, random *rand.Rand) Moment {
+	switch random.IntN(6) {
+	case 0:
+		return Once(j, 1+random.IntN(4), Staged)
+	case 1:
+		return Once(j, 1+random.IntN(3), Indexes)
+	case 2:
+		return Once(j, 1+random.IntN(len(j.Families)), Parts)
+	case 3:
+		return Once(j, 1, []string{"_schema.yaml", "_manifest.json", "_failures.jsonl", "_SUCCESS"}[random.IntN(4)])
+	default:
+		return After(time.Duration(random.IntN(3000)) * time.Millisecond)
+	}
+}
+
+// killable gives a job that takes some seconds and is committed in several parts, so that
+// there is something to break off.
+func killable(t *testing.T, samples int) *Job {
+	t.Helper()
+	j := NewJob(t, samples)
+	j.Sandbox.DynamoDBLatency = 20 * time.Millisecond
+	j.Sandbox.FastMin, j.Sandbox.FastMax = time.Millisecond, 8*time.Millisecond
+	j.Sandbox.SlowMin, j.Sandbox.SlowMax = 10*time.Millisecond, 60*time.Millisecond
+	j.Sandbox.Threads = 24
+	j.Env = Env{"FFF_WRITER_PART_AGE": "200ms"}
+	return j
+}
+
+// KillAndContinue kills a job once. Its stand-ins live on, so that the same run file runs
+// again and the run goes on in its epoch.
+func KillAndContinue(t *testing.T, samples int, at func(*Job) Moment) {
+	j := killable(t, samples)
+	NewBackends(t, j)
+	m := at(j)
+	if p := j.Start(t); !KillAt(t, p, m) {
+		t.Fatalf("the job has ended before its moment: %s\n%s", m.Name, p.Wait(t))
+	}
+	new(Witness).Look(t, j)
+	if r := j.Start(t).Wait(t).Expect(t, 0); !strings.Contains(r.Stdout, "(epoch 1) is complete") {
+		t.Errorf("the run did not go on in its epoch\n%s", r)
+	}
+	j.Verify(t, 0)
+	j.Prove(t, nil)
+}
+
+// KillAndHarm runs a job that is killed at two moments; harm is done to its broker's store
+// after each of them. The third run completes it.
+func KillAndHarm(t *testing.T, samples int, first, second func(*Job) Moment, harm func(j *Job, kill int)) {
+	j := killable(t, samples)
+	args := []string{"--progress", "none", "--sandbox"}
+	w := new(Witness)
+	for i, m := range []func(*Job) Moment{first, second} {
+		at := m(j)
+		p := j.Start(t, args...)
+		if !KillAt(t, p, at) {
+			t.Fatalf("the job has ended before its moment: %s\n%s", at.Name, p.Wait(t))
+		}
+		w.Look(t, j)
+		harm(j, i+1)
+	}
+	r := j.Start(t, args...).Wait(t).Expect(t, 0)
+	if !strings.Contains(r.Stdout, "is complete") {
+		t.Errorf("no word of completeness\n%s", r)
+	}
+	j.Verify(t, 0)
+	j.Prove(t, nil)
+}

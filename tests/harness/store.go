@@ -1,0 +1,93 @@
+package harness
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/rs/zerolog"
+
+	"github.com/fastfeaturefetch/fff/shared/broker"
+	"github.com/fastfeaturefetch/fff/shared/broker/commits"
+	"github.com/fastfeaturefetch/fff/shared/commitlog"
+	"github.com/fastfeaturefetch/fff/shared/dataset"
+	"github.com/fastfeaturefetch/fff/shared/settings"
+)
+
+// CopyDir copies a directory to a place that does not exist yet.
+func CopyDir(t testing.TB, from, to string) {
+	t.Helper()
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Committed gives the files that a dead system has committed, by family and name: those that
+// are live in the commit log of its store, and those that the manifest lists. The store is
+// looked at in a copy, so that the next start finds it as it was left.
+func Committed(t testing.TB, j *Job) map[commitlog.FileID]bool {
+	t.Helper()
+	all := map[commitlog.FileID]bool{}
+	m, err := dataset.ReadManifest(j.Dataset())
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	if err == nil {
+		for _, f := range m.Files {
+			all[commitlog.FileID{Family: f.Family, Name: f.Name}] = true
+		}
+	}
+	if _, err := os.Stat(filepath.Join(j.Store(), "jetstream")); err != nil {
+		return all // it died before the broker had made its store, or the store was taken away
+	}
+	dir := filepath.Join(t.TempDir(), "store")
+	CopyDir(t, j.Store(), dir)
+	for _, f := range liveFiles(t, j, dir) {
+		all[f.ID()] = true
+	}
+	return all
+}
+
+func liveFiles(t testing.TB, j *Job, store string) []commitlog.File {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), Patience)
+	defer cancel()
+	server, err := broker.Start(broker.EmbeddedOptions{StoreDir: store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := server.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+	}()
+	nc, err := broker.Connect(ctx, settings.NATS{URL: server.URL()}, "tests", zerolog.Nop(), server.InProcess())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	client, err := broker.NewClient(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := commits.New(client, j.Run, func(e *commitlog.Entry) (files []commitlog.File, err error) {
+		if e.Base == "" {
+			return nil, nil
+		}
+		data, err := os.ReadFile(filepath.Join(j.Dataset(), "_commits", e.Base))
+		if err != nil {
+			return nil, err
+		}
+		return files, json.Unmarshal(data, &files)
+	})
+	if err := log.CatchUp(ctx); err != nil {
+		t.Logf("the commit log cannot be read (%v): nothing is committed in it", err)
+		return nil
+	}
+	var files []commitlog.File
+	log.View(func(s *commitlog.State) { files = s.Files() })
+	return files
+}
