@@ -80,6 +80,12 @@ func (f *follower) until(ctx context.Context) (*progress.Frame, error) {
 	}
 }
 
+// ended tells whether the run is known to have ended.
+func (f *follower) ended(ctx context.Context) bool {
+	status, err := f.s.ctl.Status(ctx, f.run)
+	return err == nil && status.Ended()
+}
+
 // unanswered tells whether an error may pass when the orchestrator is back.
 func unanswered(err error) bool {
 	e, ok := errors.AsType[*control.Error](err)

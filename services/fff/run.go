@@ -135,13 +135,17 @@ func (a *app) publishAndFollow(s *session, j *job, f *follower) error {
 	_, err := f.until(following)
 	endPublishing(errEnded)
 	perr := <-published
-	if err == nil && (perr == nil || errors.Is(perr, errEnded)) {
+	switch {
+	case err == nil && errors.Is(perr, errEnded):
 		return nil
+	case perr == nil || errors.Is(perr, errEnded):
+		return err
+	case a.soft.Err() == nil && f.ended(a.soft):
+		// The run ended while something was published to it: its end is the cause.
+		_, err = f.until(a.soft)
+		return err
 	}
-	if perr != nil && !errors.Is(perr, errEnded) {
-		return perr
-	}
-	return err
+	return perr
 }
 
 // errEnded is the cause of publishing that ends because its run has.

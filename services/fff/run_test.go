@@ -108,7 +108,7 @@ func TestQuietSaysOnlyWhatIsWrong(t *testing.T) {
 	}
 	o.onStatus = func(s *control.Status) { o.end(control.Failed); s.Reason = "the table is gone" }
 	o.status = control.Status{}
-	run(t, "run", "-q", "-f", file, "--records", in, "--nats", b.url).expect(t, 1, "", "the table is gone")
+	run(t, "run", "-q", "-f", file, "--run", "other", "--records", in, "--nats", b.url).expect(t, 1, "", "the table is gone")
 }
 
 func TestJSONProgressEndsWithASummary(t *testing.T) {
