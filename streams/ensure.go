@@ -31,7 +31,7 @@ func remedy(err error) string {
 }
 
 // OpenConsumers makes the durable consumers of a run, one a stage. A consumer that is
-// there already is left as it is.
+// there already keeps its place and gets these settings.
 func OpenConsumers(ctx context.Context, js jetstream.JetStream, run string) error {
 	for _, s := range Stages() {
 		if _, err := js.CreateOrUpdateConsumer(ctx, Of(s), Consumer(s, run)); err != nil {

@@ -101,6 +101,23 @@ func LastSequence(ctx context.Context, js jetstream.JetStream, stream, subject s
 	return msg.Sequence, nil
 }
 
+// NextSequence gives the sequence of the first message of a subject from a sequence on, 0
+// if there is none.
+func NextSequence(ctx context.Context, js jetstream.JetStream, stream, subject string, from uint64) (uint64, error) {
+	st, err := js.Stream(ctx, stream)
+	if err != nil {
+		return 0, fmt.Errorf("stream %s: %w", stream, err)
+	}
+	msg, err := st.GetMsg(ctx, max(from, 1), jetstream.WithGetMsgSubject(subject))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("stream %s: %w", stream, err)
+	}
+	return msg.Sequence, nil
+}
+
 // Full tells whether a stream has less room left than one of its largest messages needs
 // to be sure of its place.
 func Full(ctx context.Context, js jetstream.JetStream, stream string) (bool, error) {

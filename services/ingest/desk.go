@@ -12,6 +12,7 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/sample"
 	"github.com/fastfeaturefetch/fff/shared/stage"
 	"github.com/fastfeaturefetch/fff/shared/work"
+	"github.com/fastfeaturefetch/fff/streams"
 )
 
 // brokerDesk asks over the broker. What cannot be asked now is asked again: it is no
@@ -76,8 +77,15 @@ func (d *brokerDesk) Undone(ctx context.Context, run *stage.Run, requests []work
 	return undone, nil
 }
 
-// History implements Desk.
-func (d *brokerDesk) History(ctx context.Context, run *stage.Run, before uint64, take func(*stage.Message)) error {
-	_, err := input.Read(ctx, d.c, run.ID, 0, before-1, take)
+// History implements Desk. Most often nothing is between, but batches of other runs.
+func (d *brokerDesk) History(ctx context.Context, run *stage.Run, after, before uint64, take func(*stage.Message)) error {
+	next, err := streams.NextSequence(ctx, d.c.JS, streams.Ingest, streams.Subject(stage.Ingest, run.ID), after+1)
+	if err != nil {
+		return hold(err)
+	}
+	if next == 0 || next >= before {
+		return nil
+	}
+	_, err = input.Read(ctx, d.c, run.ID, next, before-1, take)
 	return hold(err)
 }

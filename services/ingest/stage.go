@@ -21,9 +21,10 @@ type Desk interface {
 	SealedAt(ctx context.Context, run *stage.Run) (last uint64, sealed bool, err error)
 	// Undone leaves out of requests the cells that are committed, or have failed.
 	Undone(ctx context.Context, run *stage.Run, requests []work.Request) ([]work.Request, error)
-	// History gives the batches of the run's input that come before a sequence and were
-	// acked already, in order: what an earlier holder of the run's ingest has decided.
-	History(ctx context.Context, run *stage.Run, before uint64, take func(*stage.Message)) error
+	// History gives the batches of the run's input between two sequences, both excluded, in
+	// order: what an earlier holder of the run's ingest has decided, and what was lost on
+	// its way and comes again later.
+	History(ctx context.Context, run *stage.Run, after, before uint64, take func(*stage.Message)) error
 }
 
 // Stage implements stage.Stage for record batches. A run's batches are worked on one at a
@@ -39,7 +40,8 @@ type Stage struct {
 type runLedger struct {
 	run    *stage.Run
 	mu     sync.Mutex
-	ledger *intake.Ledger // nil until the history is read
+	ledger *intake.Ledger
+	taken  uint64 // sequence up to which the run's batches are in the ledger
 }
 
 // NewStage makes the stage.
@@ -99,24 +101,28 @@ func (s *Stage) Do(ctx context.Context, m *stage.Message, u *Unit, out stage.Out
 	return verdicts
 }
 
-// take has the run's ledger decide on a batch.
+// take has the run's ledger decide on a batch, after all batches that stand before it in
+// the stream: whoever reads the stream comes to the same decisions.
 func (s *Stage) take(ctx context.Context, m *stage.Message) (intake.Batch, error) {
 	s.mu.Lock()
 	l := s.ledgers[m.Run.ID]
 	if l == nil || l.run != m.Run { // of an earlier epoch, or of an earlier time that we had the run
-		l = &runLedger{run: m.Run}
+		l = &runLedger{run: m.Run, ledger: intake.NewLedger(m.Run.File)}
 		s.ledgers[m.Run.ID] = l
 	}
 	s.mu.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.ledger == nil {
-		ledger := intake.NewLedger(m.Run.File)
-		if err := s.desk.History(ctx, m.Run, m.Sequence, func(old *stage.Message) { ledger.Take(old) }); err != nil {
+	if m.Sequence > l.taken+1 {
+		err := s.desk.History(ctx, m.Run, l.taken, m.Sequence, func(old *stage.Message) {
+			l.ledger.Take(old)
+			l.taken = old.Sequence
+		})
+		if err != nil {
 			return intake.Batch{}, err
 		}
-		l.ledger = ledger
 	}
+	l.taken = max(l.taken, m.Sequence)
 	return l.ledger.Take(m), nil
 }
 

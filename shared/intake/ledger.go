@@ -82,6 +82,9 @@ func (l *Ledger) Take(m *stage.Message) Batch {
 		l.batches[h] = m.Sequence
 	}
 	good, bad, seen, err := record.ParseBatch(m.Data, m.ContentType, l.validator)
+	if err == nil && len(m.Data) > work.MaxPublishBytes {
+		err = fmt.Errorf("the batch has %d bytes; send batches of at most %d", len(m.Data), work.MaxPublishBytes)
+	}
 	if err != nil {
 		return Batch{Err: failure.Permanent(failure.BadBatch, "%w", err), Records: seen}
 	}

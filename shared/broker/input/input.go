@@ -56,6 +56,7 @@ func readFrom(ctx context.Context, c *broker.Client, run string, start, last uin
 		_ = c.JS.DeleteConsumer(clean, streams.Ingest, info.Name) // it ends by itself after a minute
 	}()
 	for pending, next := info.NumPending, uint64(1); pending > 0; {
+		before := next
 		batch, err := cons.Fetch(int(min(pending, fetchSize)), jetstream.FetchMaxWait(5*time.Second))
 		if err != nil {
 			return read, err
@@ -80,6 +81,12 @@ func readFrom(ctx context.Context, c *broker.Client, run string, start, last uin
 		}
 		if err := ctx.Err(); err != nil {
 			return read, context.Cause(ctx)
+		}
+		if next == before { // nothing came: what was pending may have been removed
+			if info, err = cons.Info(ctx); err != nil {
+				return read, err
+			}
+			pending = info.NumPending
 		}
 	}
 	return read, nil
