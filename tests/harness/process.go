@@ -150,15 +150,27 @@ func (p *Process) Kill() {
 // has written.
 func (p *Process) Stdout(t testing.TB, what string, ok func(string) bool) string {
 	t.Helper()
-	text := ""
+	return p.written(t, &p.stdout, what, ok)
+}
+
+// Stderr is Stdout for the standard error.
+func (p *Process) Stderr(t testing.TB, what string, ok func(string) bool) string {
+	t.Helper()
+	return p.written(t, &p.stderr, what, ok)
+}
+
+func (p *Process) written(t testing.TB, o *output, what string, ok func(string) bool) (text string) {
+	t.Helper()
 	Await(t, what, func() bool {
-		text = p.stdout.String()
+		ended := false
 		select {
 		case <-p.ended:
-			if text = p.stdout.String(); !ok(text) {
-				t.Fatalf("%s has ended before %s\n%s", p.cmd, what, p.result())
-			}
+			ended = true
 		default:
+		}
+		text = o.String() // read after the look at the end, so that it is all of it
+		if ended && !ok(text) {
+			t.Fatalf("%s has ended before %s\n%s", p.cmd, what, p.result())
 		}
 		return ok(text)
 	})
