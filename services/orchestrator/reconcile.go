@@ -33,7 +33,6 @@ type reconciliation struct {
 	missing   *completion.Cells // requested and neither
 
 	records     int64
-	samples     int64
 	badRecords  int64
 	lostRecords int64 // that were sealed and are no longer in the stream
 	byCode      map[string]int64

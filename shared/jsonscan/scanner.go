@@ -130,7 +130,8 @@ func (s *Scanner) Array() bool { return s.enter('[') }
 
 func (s *Scanner) enter(bracket byte) bool {
 	if s.peek() != bracket {
-		return s.mismatch(kindOf[bracket]) == nil
+		_ = s.mismatch(kindOf[bracket]) // kept in the scanner
+		return false
 	}
 	if s.depth == MaxDepth {
 		return s.refuse(tooDeep)
@@ -298,4 +299,7 @@ func (s *Scanner) fail(msg string) error {
 }
 
 // refuse is fail for callers that tell of errors by being false.
-func (s *Scanner) refuse(msg string) bool { return s.fail(msg) == nil }
+func (s *Scanner) refuse(msg string) bool {
+	_ = s.fail(msg) // kept in the scanner
+	return false
+}
