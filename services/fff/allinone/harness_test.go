@@ -3,6 +3,7 @@ package allinone_test
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -269,7 +270,9 @@ func (s *system) await(what string, holds func() bool) {
 	s.t.Helper()
 	for deadline := time.Now().Add(patience); !holds(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			s.t.Fatalf("it never came to pass that %s", what)
+			all, err := s.control.List(s.t.Context())
+			stands, _ := json.MarshalIndent(all, "", "  ") // of numbers and texts
+			s.t.Fatalf("it never came to pass that %s; the runs stand thus (%v):\n%s", what, err, stands)
 		}
 	}
 }
