@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -11,6 +12,7 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/broker"
 	"github.com/fastfeaturefetch/fff/shared/broker/runs"
 	"github.com/fastfeaturefetch/fff/shared/control"
+	"github.com/fastfeaturefetch/fff/shared/dataset"
 	"github.com/fastfeaturefetch/fff/shared/runfile"
 	"github.com/fastfeaturefetch/fff/streams"
 )
@@ -81,16 +83,8 @@ func (j *job) openFor(ctx context.Context, file *runfile.File, source []byte, ta
 	opened := func() control.Opened { return control.Opened{Run: j.rec.Run, Epoch: j.rec.Epoch} }
 	fresh := j.rec.Revision == 0
 	if !fresh {
-		old, err := runfile.Parse(j.rec.Run, []byte(j.rec.RunFile))
-		if err == nil {
-			err = runfile.CheckResume(old, file)
-		}
-		if err != nil {
-			e := control.Errorf(control.CodeResumeRefused, "%v", err)
-			if bad, ok := errors.AsType[*runfile.Error](err); ok {
-				e.Field = bad.Field
-			}
-			return nil, e
+		if err := checkResume(j.rec.RunFile, file); err != nil {
+			return nil, err
 		}
 	}
 	working := !fresh && !j.rec.State.Ended()
@@ -128,6 +122,9 @@ func (j *job) openAs(ctx context.Context, takeOver, working bool) error {
 	if err := j.prepare(); err != nil {
 		return control.Errorf(control.CodeBadRunFile, "%v", err)
 	}
+	if err := j.checkManifest(ctx); err != nil {
+		return err
+	}
 	if err := j.claim(ctx, takeOver); err != nil {
 		return err
 	}
@@ -145,6 +142,43 @@ func (j *job) openAs(ctx context.Context, takeOver, working bool) error {
 		r.Input, r.Round, r.Replayed = runs.Input{}, 0, nil
 		r.StartedAt = time.Now().UTC()
 	})
+}
+
+// checkResume refuses a run file that changes what must stay as it was in another one.
+func checkResume(before string, file *runfile.File) error {
+	old, err := runfile.Parse(file.Run, []byte(before))
+	if err == nil {
+		err = runfile.CheckResume(old, file)
+	}
+	if err == nil {
+		return nil
+	}
+	e := control.Errorf(control.CodeResumeRefused, "%v", err)
+	if bad, ok := errors.AsType[*runfile.Error](err); ok {
+		e.Field = bad.Field
+	}
+	return e
+}
+
+// checkManifest is checkResume for the run file that made the dataset: the run's record is
+// gone when the broker's store is.
+func (j *job) checkManifest(ctx context.Context) error {
+	data, err := j.store.Get(ctx, dataset.ManifestName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	m, err := dataset.DecodeManifest(data)
+	if err != nil {
+		return nil //nolint:nilerr // it is written anew at the end; the files are judged by their indexes
+	}
+	file, err := runfile.Parse(j.rec.Run, []byte(j.rec.RunFile)) // unexpanded, as the manifest's
+	if err != nil {
+		return err
+	}
+	return checkResume(m.RunFile, file)
 }
 
 // forget drops a job that never came to be.
