@@ -15,7 +15,15 @@ import (
 type Samples struct {
 	ordinal map[sample.Key]uint32
 	keys    []sample.Key
+
+	// The numbers of the keys of the part looked at last: a part is looked at once for each
+	// of its families, and finding a sample is what that costs.
+	part    *dataset.Part
+	numbers []uint32
 }
+
+// unknown stands for the number of a sample that was not seen.
+const unknown = ^uint32(0)
 
 // NewSamples gives an empty numbering.
 func NewSamples() *Samples { return &Samples{ordinal: map[sample.Key]uint32{}} }
@@ -24,10 +32,16 @@ func NewSamples() *Samples { return &Samples{ordinal: map[sample.Key]uint32{}} }
 func (s *Samples) Add(k sample.Key) uint32 {
 	n, ok := s.ordinal[k]
 	if !ok {
-		n = uint32(len(s.keys))
-		s.ordinal[k] = n
-		s.keys = append(s.keys, k)
+		n = s.add(k)
+		s.part = nil // it may hold the sample
 	}
+	return n
+}
+
+func (s *Samples) add(k sample.Key) uint32 {
+	n := uint32(len(s.keys))
+	s.ordinal[k] = n
+	s.keys = append(s.keys, k)
 	return n
 }
 
@@ -35,6 +49,22 @@ func (s *Samples) Add(k sample.Key) uint32 {
 func (s *Samples) Find(k sample.Key) (uint32, bool) {
 	n, ok := s.ordinal[k]
 	return n, ok
+}
+
+// of gives the numbers of a part's keys, unknown for those not seen.
+func (s *Samples) of(p *dataset.Part) []uint32 {
+	if s.part == p {
+		return s.numbers
+	}
+	s.part, s.numbers = p, slices.Grow(s.numbers[:0], len(p.Keys))
+	for _, k := range p.Keys {
+		n, ok := s.ordinal[k]
+		if !ok {
+			n = unknown
+		}
+		s.numbers = append(s.numbers, n)
+	}
+	return s.numbers
 }
 
 // Key gives the sample with a number.
@@ -171,11 +201,8 @@ func (c *Cells) Overlap(s *Samples, p *dataset.Part, f *dataset.FamilyPart) data
 		return nil
 	}
 	var both dataset.Bitmap
-	for i, k := range p.Keys {
-		if !f.Rows.Has(i) {
-			continue
-		}
-		if n, ok := s.Find(k); ok && have.Has(int(n)) {
+	for i, n := range s.of(p) {
+		if n != unknown && f.Rows.Has(i) && have.Has(int(n)) {
 			if both == nil {
 				both = dataset.NewBitmap(len(p.Keys))
 			}
@@ -187,17 +214,22 @@ func (c *Cells) Overlap(s *Samples, p *dataset.Part, f *dataset.FamilyPart) data
 
 // AddPart puts the cells of a part's family into the set.
 func (c *Cells) AddPart(s *Samples, p *dataset.Part, f *dataset.FamilyPart) {
-	for i, k := range p.Keys {
-		if f.Rows.Has(i) {
-			c.Add(f.Family, s.Add(k))
+	numbers := s.of(p)
+	for i := range numbers {
+		if !f.Rows.Has(i) {
+			continue
 		}
+		if numbers[i] == unknown {
+			numbers[i] = s.add(p.Keys[i])
+		}
+		c.Add(f.Family, numbers[i])
 	}
 }
 
 // RemovePart takes the cells of a part's family out of the set.
 func (c *Cells) RemovePart(s *Samples, p *dataset.Part, f *dataset.FamilyPart) {
-	for i, k := range p.Keys {
-		if n, ok := s.Find(k); ok && f.Rows.Has(i) {
+	for i, n := range s.of(p) {
+		if n != unknown && f.Rows.Has(i) {
 			c.Remove(f.Family, n)
 		}
 	}

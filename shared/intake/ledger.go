@@ -5,6 +5,7 @@ package intake
 
 import (
 	"fmt"
+	"math/bits"
 	"slices"
 
 	"github.com/zeebo/xxh3"
@@ -22,7 +23,7 @@ const LateReason = "the batch arrived after the run's input was closed; run agai
 
 // Batch is what became of one batch.
 type Batch struct {
-	Requests  []work.Request // the cells that this batch is the first to ask for
+	Requests  []work.Request // the cells that this batch is the first to ask for; their Families may be shared, so do not change them
 	Bad       []record.Bad   // records that break the contract
 	Err       error          // the batch is bad as a whole
 	Records   int            // records in it, bad ones included; 0 of a batch that was counted before
@@ -88,7 +89,7 @@ func (l *Ledger) Take(m *stage.Message) Batch {
 	if err != nil {
 		return Batch{Err: failure.Permanent(failure.BadBatch, "%w", err), Records: seen}
 	}
-	t := taking{l: l, sequence: m.Sequence, batch: Batch{Bad: bad, Records: seen}, request: map[sample.Key]int{}}
+	t := taking{l: l, sequence: m.Sequence, batch: Batch{Bad: bad, Records: seen}, request: make(map[sample.Key]int, len(good))}
 	for i := range good {
 		rec := &good[i]
 		if why := t.take(rec); why != "" {
@@ -98,19 +99,27 @@ func (l *Ledger) Take(m *stage.Message) Batch {
 	return t.batch
 }
 
+// set gives families as a set; nil = all.
 func (l *Ledger) set(families []string) familySet {
 	s := make(familySet, (len(l.families)+63)/64)
 	if families == nil {
-		for i := range l.families {
-			s[i/64] |= 1 << (i % 64)
-		}
-		return s
+		families = l.families
 	}
 	for _, f := range families {
-		i := l.ordinal[f]
-		s[i/64] |= 1 << (i % 64)
+		s.add(l.ordinal[f])
 	}
 	return s
+}
+
+// names gives the families of a set in the order of the run file.
+func (l *Ledger) names(s familySet) []string {
+	names := make([]string, 0, s.count())
+	for i, f := range l.families {
+		if s.has(i) {
+			names = append(names, f)
+		}
+	}
+	return names
 }
 
 // taking is the taking of one batch.
@@ -119,7 +128,24 @@ type taking struct {
 	sequence uint64
 	batch    Batch
 	request  map[sample.Key]int // index in batch.Requests
-	last     *familySet         // of the record before: samples that ask for the same share it
+	last     wish               // of the record before: most records ask for the same
+}
+
+// wish is what a record asks for. Samples and requests that ask for the same share one.
+type wish struct {
+	given []string // as the record gives them
+	set   *familySet
+	names []string // of the set, in the order of the run file
+}
+
+// wishOf gives what a record asks for.
+func (t *taking) wishOf(families []string) *wish {
+	w := &t.last
+	if w.set == nil || (w.given == nil) != (families == nil) || !slices.Equal(w.given, families) {
+		set := t.l.set(families)
+		*w = wish{given: families, set: &set, names: t.l.names(set)}
+	}
+	return w
 }
 
 // take claims the families of a record for the batch and asks for those that no other
@@ -131,24 +157,21 @@ func (t *taking) take(rec *record.Record) (bad string) {
 	if ok && first.attributes != attributes {
 		return fmt.Sprintf("the sample (%s, %s) was given before with other attributes; give the same attributes each time", rec.UserID, sample.FormatTime(rec.EpochMS))
 	}
-	want := t.l.set(rec.Families)
+	w := t.wishOf(rec.Families)
 	if !ok {
-		if t.last == nil || !slices.Equal(*t.last, want) {
-			t.last = &want
-		}
-		t.l.samples[key] = claim{t.sequence, attributes, t.last}
-		t.ask(key, rec, want)
+		t.l.samples[key] = claim{t.sequence, attributes, w.set}
+		t.ask(key, rec, w.names)
 		return ""
 	}
 	if first.sequence == t.sequence {
-		if merged := first.families.with(want); !slices.Equal(merged, *first.families) {
+		if merged := first.families.with(*w.set); !slices.Equal(merged, *first.families) {
 			first.families = &merged
 			t.l.samples[key] = first
 		}
-		t.ask(key, rec, want)
+		t.ask(key, rec, w.names)
 		return ""
 	}
-	want = want.without(*first.families)
+	want := w.set.without(*first.families)
 	mine := -1
 	for i, c := range t.l.more[key] {
 		if c.sequence == t.sequence {
@@ -166,21 +189,22 @@ func (t *taking) take(rec *record.Record) (bad string) {
 		merged := t.l.more[key][mine].families.with(want)
 		t.l.more[key][mine].families = &merged
 	}
-	t.ask(key, rec, want)
+	t.ask(key, rec, t.l.names(want))
 	return ""
 }
 
 // ask adds families to the batch's request for the sample, each once.
-func (t *taking) ask(key sample.Key, rec *record.Record, set familySet) {
+func (t *taking) ask(key sample.Key, rec *record.Record, families []string) {
 	i, ok := t.request[key]
 	if !ok {
 		i = len(t.batch.Requests)
 		t.request[key] = i
-		t.batch.Requests = append(t.batch.Requests, work.Request{UserID: rec.UserID, EpochMS: rec.EpochMS, Attributes: rec.Attributes})
+		t.batch.Requests = append(t.batch.Requests, work.Request{UserID: rec.UserID, EpochMS: rec.EpochMS, Families: slices.Clip(families), Attributes: rec.Attributes})
+		return
 	}
 	r := &t.batch.Requests[i]
-	for n, f := range t.l.families {
-		if set[n/64]>>(n%64)&1 != 0 && (!ok || !slices.Contains(r.Families, f)) {
+	for _, f := range families {
+		if !slices.Contains(r.Families, f) {
 			r.Families = append(r.Families, f)
 		}
 	}
@@ -188,6 +212,17 @@ func (t *taking) ask(key sample.Key, rec *record.Record, set familySet) {
 
 // Samples counts distinct samples.
 func (l *Ledger) Samples() int { return len(l.samples) }
+
+func (s familySet) add(i int)      { s[i/64] |= 1 << (i % 64) }
+func (s familySet) has(i int) bool { return s[i/64]>>(i%64)&1 != 0 }
+
+func (s familySet) count() int {
+	n := 0
+	for _, w := range s {
+		n += bits.OnesCount64(w)
+	}
+	return n
+}
 
 func (s familySet) empty() bool {
 	for _, w := range s {
