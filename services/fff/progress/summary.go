@@ -66,7 +66,7 @@ func summaryRows(f *Frame) [][2]string {
 			title = "by source"
 		}
 		n := s.BySource[source]
-		rows = append(rows, [2]string{title, fmt.Sprintf("%-16s %12s  %6s", source, count(n), share(n, s.Committed))})
+		rows = append(rows, [2]string{title, strings.TrimRight(fmt.Sprintf("%-16s %12s  %6s", source, count(n), share(n, s.Committed)), " ")})
 	}
 	codes := slices.SortedFunc(maps.Keys(s.FailedByCode), func(a, b string) int {
 		return cmp.Or(cmp.Compare(s.FailedByCode[b], s.FailedByCode[a]), cmp.Compare(a, b))
@@ -107,7 +107,7 @@ func timeText(f *Frame) string {
 		took = f.Status.EndedAt.Sub(f.Status.StartedAt)
 	}
 	text := span(took)
-	if took > 0 {
+	if took > 0 && f.Status.Epoch <= 1 { // later epochs count cells that earlier ones fetched
 		text += fmt.Sprintf(", %s cells/s", rate(float64(f.Done)/took.Seconds()))
 	}
 	return text
