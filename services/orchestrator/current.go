@@ -60,6 +60,15 @@ func (j *job) refresh(ctx context.Context) (changed bool, err error) {
 	return true, nil
 }
 
+// leading is mine and current at once. The log is read first: whoever purges it has written
+// the record before.
+func (j *job) leading(ctx context.Context) error {
+	if err := j.current(ctx); err != nil {
+		return err
+	}
+	return j.mine(ctx)
+}
+
 // mine makes sure that the run's record is as this job has left it.
 func (j *job) mine(ctx context.Context) error {
 	changed, err := j.refresh(ctx)

@@ -48,6 +48,12 @@ func (j *job) finalise(ctx context.Context) error {
 	if err := j.seal(ctx, string(j.rec.Outcome)); err != nil {
 		return err
 	}
+	sealed := false
+	j.commits.View(func(s *commitlog.State) { sealed = s.Sealed && s.Epoch == j.rec.Epoch })
+	if !sealed { // the log was purged, or put back, while it was read
+		j.restored = false
+		return errMoved
+	}
 	if err := j.rollForward(ctx); err != nil {
 		return err
 	}
@@ -143,6 +149,9 @@ func (j *job) writeUp(ctx context.Context, proof *reconciliation, final map[stri
 	unaccounted := j.rec.Outcome == "" && proof.missing.Count() > 0
 	outcome := proof.ended(j.rec)
 	lost := proof.missing.Without()
+	if err := j.leading(ctx); err != nil {
+		return err
+	}
 	if err := j.writeRequestedList(ctx, proof); err != nil {
 		return err
 	}
@@ -153,15 +162,15 @@ func (j *job) writeUp(ctx context.Context, proof *reconciliation, final map[stri
 		outcome = runs.CompletedWithFailures
 	}
 	now := time.Now().UTC()
-	if err := j.current(ctx); err != nil {
-		return err
-	}
 	m, err := j.manifest(ctx, proof, lost, unaccounted, final, outcome, now)
 	if err != nil {
 		return err
 	}
 	data, err := dataset.EncodeManifest(m)
 	if err != nil {
+		return err
+	}
+	if err := j.leading(ctx); err != nil {
 		return err
 	}
 	if err := j.store.Put(ctx, dataset.ManifestName, data); err != nil {

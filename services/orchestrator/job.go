@@ -157,7 +157,7 @@ func (j *job) prepare() error {
 	j.file = file
 	j.maxInput.Store(file.Input.MaxBytes)
 	dir := dataset.RunDir(file.Output.Dir, j.rec.Run)
-	store, err := dataset.OpenDisk(dir)
+	store, err := j.s.openStore(dir)
 	if err != nil {
 		return fmt.Errorf("output.dir: %w", err)
 	}

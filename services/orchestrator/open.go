@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/fastfeaturefetch/fff/shared/broker/commits"
@@ -41,6 +43,9 @@ func (j *job) open(ctx context.Context, change func(*runs.Record)) error {
 	if err := j.commits.CatchUp(ctx); err != nil {
 		return err
 	}
+	if err := j.mine(ctx); err != nil {
+		return err
+	}
 	if err := j.seal(ctx, "the next epoch is opened"); err != nil {
 		return err
 	}
@@ -55,13 +60,16 @@ func (j *job) open(ctx context.Context, change func(*runs.Record)) error {
 	if err != nil {
 		return err
 	}
+	if err := j.leading(ctx); err != nil {
+		return err
+	}
 	if err := j.hold(ctx, epoch); err != nil {
 		return err
 	}
-	if err := j.store.Remove(ctx, dataset.SuccessName); err != nil {
+	if err := j.begin(ctx, epoch, base); err != nil {
 		return err
 	}
-	if err := j.begin(ctx, epoch, base); err != nil {
+	if err := j.removeSuccess(ctx, epoch); err != nil {
 		return err
 	}
 	j.rolls = j.commits.Rollbacks()
@@ -98,6 +106,22 @@ func (j *job) open(ctx context.Context, change func(*runs.Record)) error {
 	j.watch.reset(j.file)
 	j.watch.countLive(j)
 	return nil
+}
+
+// removeSuccess takes back that the dataset is complete, unless a later epoch says so: then
+// this leader was overtaken.
+func (j *job) removeSuccess(ctx context.Context, epoch uint64) error {
+	data, err := j.store.Get(ctx, dataset.SuccessName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if said, err := strconv.ParseUint(strings.TrimSpace(string(data)), 10, 64); err == nil && said >= epoch {
+		return nil
+	}
+	return j.store.Remove(ctx, dataset.SuccessName)
 }
 
 // seal ends the open epoch, if one is open: from here on nothing commits.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/fastfeaturefetch/fff/shared/broker/fleet"
 	"github.com/fastfeaturefetch/fff/shared/broker/runs"
+	"github.com/fastfeaturefetch/fff/shared/dataset"
 	"github.com/fastfeaturefetch/fff/shared/runner"
 	"github.com/fastfeaturefetch/fff/shared/service"
 	"github.com/fastfeaturefetch/fff/shared/shares"
@@ -51,6 +52,9 @@ type Service struct {
 	lease  *fleet.Lease
 	state  atomic.Value // string
 
+	// openStore opens the dataset in a directory.
+	openStore func(dir string) (dataset.Store, error)
+
 	mu     sync.Mutex
 	system string // id of this system, which owns datasets
 	jobs   map[string]*job
@@ -62,6 +66,7 @@ type Service struct {
 func New(cfg Config, d service.Deps) *Service {
 	d.Log = d.Log.With().Str("service", "orchestrator").Str("instance", d.Instance).Logger()
 	s := &Service{cfg: cfg, d: d, bucket: runs.Open(d.Client.NC, d.Client.JS), lease: fleet.NewLease(d.Client, "leader", d.Instance), jobs: map[string]*job{}}
+	s.openStore = func(dir string) (dataset.Store, error) { return dataset.OpenDisk(dir) }
 	s.state.Store("starting")
 	return s
 }

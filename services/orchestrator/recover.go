@@ -82,7 +82,7 @@ func (r *recovery) take(f *commitlog.File) error {
 	p, fp, err := r.indexes.of(r.ctx, f)
 	if errors.Is(err, fs.ErrNotExist) {
 		r.j.log.Warn().Err(err).Str("file", f.Name).Str("family", f.Family).Msg("a file has no completion index; its cells are fetched again")
-		return r.j.store.RemoveVisible(r.ctx, f.Family, f.Name)
+		return r.drop(f.Family, f.Name)
 	}
 	if err != nil {
 		return err
@@ -92,16 +92,25 @@ func (r *recovery) take(f *commitlog.File) error {
 		return err
 	}
 	if !whole || r.j.committed.Overlap(r.j.samples, p, fp) != nil {
-		// A successor may have swapped the file that this one overlaps with for this one.
-		if err := r.j.current(r.ctx); err != nil {
-			return err
-		}
-		return r.j.store.RemoveVisible(r.ctx, f.Family, f.Name)
+		return r.drop(f.Family, f.Name)
 	}
 	r.files = append(r.files, *f)
 	r.j.committed.AddPart(r.j.samples, p, fp)
 	r.j.fromCache[f.ID()] = fp.FromDynamoDB
 	return nil
+}
+
+// drop removes a visible file that does not belong to the dataset, and takes back first
+// that the dataset is complete.
+func (r *recovery) drop(family, name string) error {
+	// A successor may have swapped the file that this one overlaps with for this one.
+	if err := r.j.leading(r.ctx); err != nil {
+		return err
+	}
+	if err := r.j.store.Remove(r.ctx, dataset.SuccessName); err != nil {
+		return err
+	}
+	return r.j.store.RemoveVisible(r.ctx, family, name)
 }
 
 // adopt takes in a visible file that the log does not know, and with it the other files of
@@ -113,7 +122,7 @@ func (r *recovery) adopt(v dataset.VisibleFile) error {
 	}
 	p, err := r.indexes.read(r.ctx, name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return r.j.store.RemoveVisible(r.ctx, v.Family, v.Name)
+		return r.drop(v.Family, v.Name)
 	}
 	if err != nil {
 		return err
@@ -121,12 +130,12 @@ func (r *recovery) adopt(v dataset.VisibleFile) error {
 	removed := false
 	r.j.commits.View(func(s *commitlog.State) { removed = s.Removed(commitlog.FileID{Family: v.Family, Name: v.Name}) })
 	if removed {
-		return r.j.store.RemoveVisible(r.ctx, v.Family, v.Name)
+		return r.drop(v.Family, v.Name)
 	}
 	files := commitlog.FilesOf(p)
 	i := slices.IndexFunc(files, func(f commitlog.File) bool { return f.Family == v.Family })
 	if i < 0 {
-		return r.j.store.RemoveVisible(r.ctx, v.Family, v.Name)
+		return r.drop(v.Family, v.Name)
 	}
 	for i := range files {
 		if err := r.takeStaged(&files[i], p); err != nil {

@@ -1,0 +1,164 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/fastfeaturefetch/fff/shared/broker/brokertest"
+	"github.com/fastfeaturefetch/fff/shared/broker/runs"
+	"github.com/fastfeaturefetch/fff/shared/packed"
+)
+
+// seed of what a test draws: FFF_TEST_SEED, or another each time.
+func seed(t *testing.T) uint64 {
+	t.Helper()
+	n := uint64(time.Now().UnixNano())
+	if s := os.Getenv("FFF_TEST_SEED"); s != "" {
+		var err error
+		if n, err = strconv.ParseUint(s, 10, 64); err != nil {
+			t.Fatalf("FFF_TEST_SEED: %v", err)
+		}
+	}
+	t.Logf("FFF_TEST_SEED=%d", n)
+	return n
+}
+
+// drawn is how many moments a test tries that has too many for all of them.
+// FFF_TEST_ALL=1 tries all.
+const drawn = 12
+
+func doubleValue(b *packed.Block, family string, user int) {
+	b.Double([]byte("v"), float64(len(family)*1000+user)+0.5)
+}
+
+// blind is a writer that cannot make visible what is committed.
+func blind(step string) error {
+	if step == "reveal" {
+		return errors.New("permission denied")
+	}
+	return nil
+}
+
+// ripe makes a run with all of the finaliser's work before it: a family whose types are to
+// be settled, a part that is committed and not visible, a file that is lost, a cell that
+// was never fetched.
+func (w *world) ripe(l *leader) {
+	w.t.Helper()
+	pen := l.newPen(nil)
+	w.must(pen.write(cells{"a": {0, 1}}))
+	w.must(pen.writeAs(cells{"a": {2}}, doubleValue))
+	before := w.visible()
+	w.must(pen.write(cells{"b": {0}}))
+	for _, path := range w.visible() {
+		if !slices.Contains(before, path) {
+			w.must(os.Remove(filepath.Join(w.dir(), path)))
+		}
+	}
+	w.must(l.newPen(blind).write(cells{"b": {1}}))
+}
+
+// interruption is one way in which the leader is disturbed.
+type interruption struct {
+	calls bool // only at calls on the dataset
+	// disturb runs the leader to its end, or to where it is disturbed, and the run to its
+	// end.
+	disturb func(w *world, l *leader, m *moments)
+}
+
+var interruptions = map[string]interruption{
+	"a call on the dataset fails": {calls: true, disturb: func(w *world, l *leader, m *moments) {
+		m.act = func() error { return errors.New("no space left on device") }
+		m.start()
+		l.finish()
+	}},
+	"it dies": {disturb: func(w *world, l *leader, m *moments) {
+		ctx, cancel := context.WithCancel(l.ctx)
+		l.ctx, m.act = ctx, m.die(cancel)
+		m.start()
+		for range 30 {
+			if _ = l.once(); ctx.Err() != nil || l.rec.State != runs.Finalising {
+				break
+			}
+		}
+		cancel()
+		w.takeOver().finish()
+	}},
+	"it is woken after another has finished": {disturb: func(w *world, l *leader, m *moments) {
+		stopAndWake(w, l, m, func() { w.takeOver().finish() })
+	}},
+}
+
+// stopAndWake stops the leader at the moment, has others work, and wakes it.
+func stopAndWake(w *world, l *leader, m *moments, others func()) {
+	w.t.Helper()
+	reached, wake, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	m.act = func() error { close(reached); <-wake; return nil }
+	m.start()
+	ctx, cancel := context.WithCancel(l.ctx)
+	defer cancel()
+	l.ctx = ctx
+	go func() {
+		defer close(ended)
+		for range 12 {
+			_ = l.once()
+			if l.rec.State.Ended() && l.rec.Teardown == runs.TeardownDone {
+				return
+			}
+		}
+	}()
+	select {
+	case <-reached:
+		others()
+		w.isExact()
+		close(wake)
+		<-ended
+	case <-ended:
+		close(wake)
+		others()
+	}
+}
+
+// The leader is disturbed at every moment between the end of the fetching and the end of the
+// teardown. The dataset comes out exact.
+func TestLeaderDisturbedInItsFinaliser(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(seed(t), 0))
+	for name, in := range interruptions {
+		b := brokertest.Start(t)
+		disturbed := func(t *testing.T, at int) int {
+			w := newWorldOn(t, b, fmt.Sprintf("run-%d", at), 3, "a", "b")
+			w.t = t
+			m := &moments{at: at, calls: in.calls}
+			w.ripe(w.open())
+			l := w.leadOn(w.newServiceOn(m.connect(w), m.hooked))
+			w.await(l, "the run is taken up", func() bool { return l.restored })
+			l.finalising()
+			in.disturb(w, l, m)
+			w.isExact()
+			return m.count
+		}
+		count := 0
+		if !t.Run(name+", never", func(t *testing.T) { count = disturbed(t, 0) }) {
+			continue
+		}
+		at := random.Perm(count)
+		if !in.calls && os.Getenv("FFF_TEST_ALL") == "" {
+			at = at[:min(drawn, count)]
+		}
+		slices.Sort(at)
+		for _, n := range at {
+			t.Run(fmt.Sprintf("%s, at %d of %d", name, n+1, count), func(t *testing.T) {
+				t.Parallel()
+				disturbed(t, n+1)
+			})
+		}
+	}
+}
