@@ -5,12 +5,17 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow/array"
+
 	"github.com/fastfeaturefetch/fff/services/sandbox"
+	"github.com/fastfeaturefetch/fff/services/sandbox/featureservice"
 	"github.com/fastfeaturefetch/fff/shared/runfile"
 	"github.com/fastfeaturefetch/fff/shared/settings"
 	"github.com/fastfeaturefetch/fff/tests/harness"
@@ -61,6 +66,44 @@ func TestEveryLayoutHoldsWhatItMust(t *testing.T) {
 			j.Verify(t, 0)
 			j.Prove(t, nil)
 		})
+	}
+}
+
+// What no number can say is a value all the same, and no null.
+func TestNaNAndInfinitiesStayValues(t *testing.T) {
+	t.Parallel()
+	j := harness.NewJob(t, 10)
+	j.Families = []string{"{id: odd, cached: false}"}
+	b := harness.NewBackends(t, j)
+	b.SetFaults(sandbox.Faults{Features: func(*featureservice.Request) featureservice.Fault {
+		return featureservice.Fault{NaN: []string{"odd"}}
+	}})
+	j.Start(t).Wait(t).Expect(t, 0)
+	rows := 0
+	for f, err := range harness.ReadDataset(t.Context(), j.Dataset()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, batch := range f.Batches {
+			rows += int(batch.NumRows())
+			for name, is := range map[string]func(float64) bool{
+				"not_a_number":      math.IsNaN,
+				"infinite":          func(v float64) bool { return math.IsInf(v, 1) },
+				"negative_infinite": func(v float64) bool { return math.IsInf(v, -1) },
+			} {
+				at := f.Schema.FieldIndices(name)
+				if len(at) != 1 {
+					t.Fatalf("columns %s: %v", name, at)
+				}
+				column, double := batch.Column(at[0]).(*array.Float64)
+				if !double || column.NullN() > 0 || slices.ContainsFunc(column.Float64Values(), func(v float64) bool { return !is(v) }) {
+					t.Errorf("%s is %s", name, batch.Column(at[0]))
+				}
+			}
+		}
+	}
+	if rows != len(j.Records) {
+		t.Errorf("%d rows, want %d", rows, len(j.Records))
 	}
 }
 

@@ -23,6 +23,7 @@ type Job struct {
 	Families []string // entries of the run file, each as YAML
 	Layout   string
 	Backend  string // URL of the feature service; --sandbox puts its own in the place of it
+	Lanes    string // settings of both lanes of the feature service
 	More     string // further lines of the run file
 	Out      string // output directory
 	Records  []Record
@@ -37,6 +38,7 @@ type Record struct {
 	UserID   string
 	EpochMS  int64
 	Families []string // nil = all of the run's
+	Country  string   // an attribute, "" = none
 }
 
 // FamilyList is the usual mix: every way that a cell can take, several families wide.
@@ -99,10 +101,10 @@ dynamodb:
   partition_key: {name: user_id, value: "{user_id}"}
   sort_key: {name: feature_key, value: "{family}#{pitc_timestamp}"}
   layout: %s
-feature_service: {url: %q}
+feature_service: {url: %q, fast: {%s}, slow: {%s}}
 output: {dir: %q}
 %s
-`, j.Run, strings.Join(j.Families, "\n  - "), j.Layout, j.Backend, j.Out, j.More)
+`, j.Run, strings.Join(j.Families, "\n  - "), j.Layout, j.Backend, j.Lanes, j.Lanes, j.Out, j.More)
 }
 
 // File gives the run file as the programs read it.
@@ -185,6 +187,9 @@ func (r Record) Line() []byte {
 	}
 	if r.Families != nil {
 		fields["feature_families"] = r.Families
+	}
+	if r.Country != "" {
+		fields["attributes"] = map[string]string{"country": r.Country}
 	}
 	line, err := json.Marshal(fields)
 	if err != nil { // strings and integers always encode
