@@ -57,6 +57,7 @@ lint: $(LINT) ## Run the linter alone
 .PHONY: docs
 docs: ## Write the generated parts of the documents anew
 	$(GO) test ./services/fff -run Documents -update
+	$(GO) generate ./streams
 
 .PHONY: clean
 clean: ## Remove what was built and the demo's output

@@ -142,8 +142,12 @@ func PurgeUpTo(ctx context.Context, js jetstream.JetStream, stream, subject stri
 	return nil
 }
 
-// msgNotFoundCode is what the server answers to the deletion of a message that is gone.
-const msgNotFoundCode = 10057
+// What the server answers to the deletion of a message that is gone: one that was deleted,
+// and one that it has never had or has purged.
+const (
+	messageNotFound  = 10057
+	sequenceNotFound = 10043
+)
 
 // Delete removes one message; it may be gone already.
 func Delete(ctx context.Context, js jetstream.JetStream, stream string, sequence uint64) error {
@@ -152,8 +156,9 @@ func Delete(ctx context.Context, js jetstream.JetStream, stream string, sequence
 		return fmt.Errorf("stream %s: %w", stream, err)
 	}
 	err = st.DeleteMsg(ctx, sequence)
-	var api *jetstream.APIError
-	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) && !(errors.As(err, &api) && api.ErrorCode == msgNotFoundCode) {
+	api, _ := errors.AsType[*jetstream.APIError](err)
+	gone := errors.Is(err, jetstream.ErrMsgNotFound) || api != nil && (api.ErrorCode == messageNotFound || api.ErrorCode == sequenceNotFound)
+	if err != nil && !gone {
 		return fmt.Errorf("delete message %d of stream %s: %w", sequence, stream, err)
 	}
 	return nil

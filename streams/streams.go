@@ -1,3 +1,5 @@
+//go:generate go test . -run "Topology|Documents" -update
+
 // Package streams holds every subject, stream and consumer of the system as data.
 //
 // The files under data/ are server-API JSON: they serve `nats stream add --config` and
