@@ -142,13 +142,6 @@ func PurgeUpTo(ctx context.Context, js jetstream.JetStream, stream, subject stri
 	return nil
 }
 
-// What the server answers to the deletion of a message that is gone: one that was deleted,
-// and one that it has never had or has purged.
-const (
-	messageNotFound  = 10057
-	sequenceNotFound = 10043
-)
-
 // Delete removes one message; it may be gone already.
 func Delete(ctx context.Context, js jetstream.JetStream, stream string, sequence uint64) error {
 	st, err := js.Stream(ctx, stream)
@@ -156,9 +149,12 @@ func Delete(ctx context.Context, js jetstream.JetStream, stream string, sequence
 		return fmt.Errorf("stream %s: %w", stream, err)
 	}
 	err = st.DeleteMsg(ctx, sequence)
-	api, _ := errors.AsType[*jetstream.APIError](err)
-	gone := errors.Is(err, jetstream.ErrMsgNotFound) || api != nil && (api.ErrorCode == messageNotFound || api.ErrorCode == sequenceNotFound)
-	if err != nil && !gone {
+	if errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) { // which hides the server's reason
+		if _, gerr := st.GetMsg(ctx, sequence); errors.Is(gerr, jetstream.ErrMsgNotFound) {
+			return nil
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("delete message %d of stream %s: %w", sequence, stream, err)
 	}
 	return nil
