@@ -43,7 +43,8 @@ func (l *Lease) subject() string { return "$KV." + streams.LeasesBucket + "." + 
 
 // Keep takes the lease when it is free and renews it until ctx ends, then gives it back.
 // While it is held, fn runs with a context that ends with the lease; when fn returns, the
-// lease is given back and taken again later.
+// lease is given back and taken again later. When ctx ends, the lease is kept until fn has
+// returned.
 func (l *Lease) Keep(ctx context.Context, fn func(context.Context)) {
 	for ctx.Err() == nil {
 		if l.take(ctx) {
@@ -56,6 +57,10 @@ func (l *Lease) Keep(ctx context.Context, fn func(context.Context)) {
 	}
 }
 
+// trust is how long the lease is believed in after it was renewed: it must be over before
+// somebody else can take it.
+const trust = LeaseTTL * 3 / 4
+
 func (l *Lease) hold(ctx context.Context, fn func(context.Context)) {
 	work, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -63,23 +68,30 @@ func (l *Lease) hold(ctx context.Context, fn func(context.Context)) {
 	defer l.held.Store(false)
 	done := make(chan struct{})
 	go func() { defer close(done); fn(work) }()
-	renewed := time.Now()
-	tick := time.NewTicker(LeaseTTL / 4)
-	defer tick.Stop()
+	end := time.Now().Add(trust)
+	next := time.NewTimer(LeaseTTL / 4)
+	defer next.Stop()
 	for {
 		select {
 		case <-done:
 			l.release()
 			return
-		case <-tick.C:
+		case <-next.C:
 		}
-		switch err := l.renew(ctx); {
+		try, stop := context.WithDeadline(context.WithoutCancel(ctx), end)
+		began := time.Now()
+		err := l.renew(try)
+		stop()
+		switch {
 		case err == nil:
-			renewed = time.Now()
-		case errors.Is(err, errTaken) || time.Since(renewed) > LeaseTTL*3/4:
+			end = began.Add(trust)
+			next.Reset(LeaseTTL / 4)
+		case errors.Is(err, errTaken) || !time.Now().Before(end):
 			cancel(fmt.Errorf("lease %s was lost: %w", l.name, err))
 			<-done
 			return
+		default:
+			next.Reset(LeaseTTL / 12)
 		}
 	}
 }
