@@ -68,6 +68,7 @@ func (s *Service) Run(ctx context.Context) error {
 		return err
 	}
 	defer unsubscribe()
+	defer context.AfterFunc(ctx, s.stage.Drain)()
 	return service.Together(ctx,
 		func(ctx context.Context) error { return fleet.Announce(ctx, s.d.Client, "fff-writer", s.runner.Beat) },
 		s.runner.Run)

@@ -167,6 +167,20 @@ func (s *Stage) Flush(run string) {
 	}
 }
 
+// drainAge is how old a part grows while the writer stops.
+const drainAge = 50 * time.Millisecond
+
+// Drain closes all open parts, and lets those that messages in hand still open grow no
+// older than they must: no more messages are coming.
+func (s *Stage) Drain() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bounds.PartAge = min(s.bounds.PartAge, drainAge)
+	for _, a := range s.open {
+		s.closeLocked(a)
+	}
+}
+
 func (s *Stage) flushLargest() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

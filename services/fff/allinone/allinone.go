@@ -127,39 +127,62 @@ func (s *System) connect(ctx context.Context, o Options, name string) (*broker.C
 func (s *System) startServices(ctx context.Context, o Options, cfg serviceSettings) error {
 	registry := telemetry.NewRegistry()
 	metrics := runner.NewMetrics(registry)
-	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
-	s.stop = stop
-	s.work, work = errgroup.WithContext(work)
-	start := func(name string, make func(service.Deps) (service.Service, error)) error {
+	var errs error
+	prepare := func(name string, make func(service.Deps) (service.Service, error)) func(context.Context) error {
 		client, err := s.connect(ctx, o, "fff-"+name)
 		if err != nil {
-			return err
+			errs = errors.Join(errs, err)
+			return nil
 		}
 		one, err := make(service.Deps{Client: client, Instance: service.NewInstance(), Metrics: metrics, Log: o.Log, Grace: cfg.Process.ShutdownGrace})
-		if err != nil {
-			return err
-		}
-		s.work.Go(func() error {
-			if err := one.Run(work); err != nil {
+		errs = errors.Join(errs, err)
+		return func(ctx context.Context) error {
+			if err := one.Run(ctx); err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
 			return nil
-		})
+		}
+	}
+	leader := prepare("orchestrator", func(d service.Deps) (service.Service, error) { return orchestrator.New(cfg.Orchestrator, d), nil })
+	others := []func(context.Context) error{
+		prepare("ingest", func(d service.Deps) (service.Service, error) { return ingest.New(cfg.Ingest, d), nil }),
+		prepare("dynamo-fetcher", func(d service.Deps) (service.Service, error) { return dynamofetcher.New(ctx, cfg.Dynamo, d) }),
+		prepare("fs-fast", func(d service.Deps) (service.Service, error) { return fsfast.New(fsfast.Config{}, d), nil }),
+		prepare("fs-slow", func(d service.Deps) (service.Service, error) { return fsslow.New(fsslow.Config{}, d), nil }),
+		prepare("writer", func(d service.Deps) (service.Service, error) { return writer.New(cfg.Writer, d), nil }),
+	}
+	if errs != nil {
+		return errs
+	}
+	s.run(ctx, leader, others)
+	if cfg.Process.HTTPAddr == "" || cfg.Process.HTTPAddr == settings.HTTPOff {
 		return nil
 	}
-	err := errors.Join(
-		start("orchestrator", func(d service.Deps) (service.Service, error) { return orchestrator.New(cfg.Orchestrator, d), nil }),
-		start("ingest", func(d service.Deps) (service.Service, error) { return ingest.New(cfg.Ingest, d), nil }),
-		start("dynamo-fetcher", func(d service.Deps) (service.Service, error) { return dynamofetcher.New(ctx, cfg.Dynamo, d) }),
-		start("fs-fast", func(d service.Deps) (service.Service, error) { return fsfast.New(fsfast.Config{}, d), nil }),
-		start("fs-slow", func(d service.Deps) (service.Service, error) { return fsslow.New(fsslow.Config{}, d), nil }),
-		start("writer", func(d service.Deps) (service.Service, error) { return writer.New(cfg.Writer, d), nil }),
-	)
-	if err != nil || cfg.Process.HTTPAddr == "" || cfg.Process.HTTPAddr == settings.HTTPOff {
-		return err
-	}
+	var err error
 	s.probes, err = telemetry.Serve(cfg.Process.HTTPAddr, telemetry.Handler(registry, func() telemetry.State { return telemetry.Ready }))
 	return err
+}
+
+// run runs the services until s.stop is called. The leader ends when the others have: what
+// they finish at the end needs it. A service that fails ends all.
+func (s *System) run(ctx context.Context, leader func(context.Context) error, others []func(context.Context) error) {
+	ctx = context.WithoutCancel(ctx)
+	working, stop := context.WithCancelCause(ctx)
+	leading, stopLeading := context.WithCancel(ctx)
+	g, working := errgroup.WithContext(working)
+	s.stop, s.work = stop, new(errgroup.Group)
+	for _, one := range others {
+		g.Go(func() error { return one(working) })
+	}
+	s.work.Go(func() error {
+		defer stopLeading()
+		return g.Wait()
+	})
+	s.work.Go(func() error {
+		err := leader(leading)
+		stop(err)
+		return err
+	})
 }
 
 // startSandbox starts the stand-in backends on free ports, unless the environment names
