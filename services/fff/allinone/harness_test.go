@@ -91,8 +91,10 @@ type system struct {
 	t       *testing.T
 	control *control.Client
 	js      jetstream.JetStream
+	store   string
 	out     string
 	log     *syncBuffer
+	stopped bool
 }
 
 // syncBuffer is a buffer that services write to at the same time.
@@ -118,28 +120,45 @@ func (b *syncBuffer) String() string {
 func start(t *testing.T, serves job) *system {
 	t.Helper()
 	t.Parallel()
-	s := &system{t: t, out: t.TempDir(), log: new(syncBuffer)}
+	return startOn(t, serves, t.TempDir(), t.TempDir())
+}
+
+// startOn starts a system with a store and an output directory that may have been used.
+func startOn(t *testing.T, serves job, store, out string) *system {
+	t.Helper()
+	s := &system{t: t, store: store, out: out, log: new(syncBuffer)}
 	known := s.parse(serves.source("http://127.0.0.1:1/", s.out))
 	var err error
 	s.System, err = allinone.Start(t.Context(), allinone.Options{
-		Store: t.TempDir(), Sandbox: true, Job: known,
+		Store: store, Sandbox: true, Job: known,
 		Log: zerolog.New(zerolog.ConsoleWriter{Out: s.log, NoColor: true}).Level(zerolog.DebugLevel).With().Timestamp().Logger(),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 20*time.Second)
-		defer cancel()
-		if err := s.Stop(ctx); err != nil {
-			t.Errorf("stop: %v", err)
-		}
+		s.end()
 		if t.Failed() {
 			t.Logf("log of the services:\n%s", s.log)
 		}
 	})
 	s.control, s.js = control.NewClient(s.Client), s.Client.JS
 	return s
+}
+
+// end stops the system, if it has not been stopped. What is in hand is finished sooner than
+// the services would give it up.
+func (s *system) end() {
+	s.t.Helper()
+	if s.stopped {
+		return
+	}
+	s.stopped = true
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.t.Context()), 20*time.Second)
+	defer cancel()
+	if err := s.Stop(ctx); err != nil {
+		s.t.Errorf("stop: %v", err)
+	}
 }
 
 func (s *system) parse(source []byte) *runfile.File {
