@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -73,14 +74,46 @@ func Start(o EmbeddedOptions) (*Embedded, error) {
 		_ = lock.Unlock()
 		return nil, fmt.Errorf("embedded broker: %w", err)
 	}
-	go srv.Start()
-	if !srv.ReadyForConnections(30 * time.Second) {
+	var last lastError
+	srv.SetLogger(&last, false, false)
+	srv.Start() // returns when it listens, or has given up
+	if why := last.fatal.Load(); why != nil || !srv.ReadyForConnections(10*time.Second) {
 		srv.Shutdown()
+		srv.WaitForShutdown()
 		_ = lock.Unlock()
-		return nil, fmt.Errorf("embedded broker: not ready after 30 s; is the store %s damaged? Without it a run resumes from the dataset", o.StoreDir)
+		if why == nil {
+			why = &notReady
+		}
+		return nil, fmt.Errorf("embedded broker: %s (its store is %s; without it a run resumes from the dataset)", *why, o.StoreDir)
 	}
 	return &Embedded{srv: srv, lock: lock, dir: o.StoreDir}, nil
 }
+
+var notReady = "it takes no connections"
+
+// lastError is a logger that keeps why the server gave up.
+type lastError struct{ fatal atomic.Pointer[string] }
+
+// Fatalf implements server.Logger. Unlike the server's own it lets the process live.
+func (l *lastError) Fatalf(format string, v ...any) {
+	text := fmt.Sprintf(format, v...)
+	l.fatal.Store(&text)
+}
+
+// Noticef implements server.Logger.
+func (l *lastError) Noticef(string, ...any) {}
+
+// Warnf implements server.Logger.
+func (l *lastError) Warnf(string, ...any) {}
+
+// Errorf implements server.Logger.
+func (l *lastError) Errorf(string, ...any) {}
+
+// Debugf implements server.Logger.
+func (l *lastError) Debugf(string, ...any) {}
+
+// Tracef implements server.Logger.
+func (l *lastError) Tracef(string, ...any) {}
 
 // URL gives the address that clients outside the process use.
 func (e *Embedded) URL() string { return e.srv.ClientURL() }

@@ -1,0 +1,152 @@
+package broker_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+
+	"github.com/fastfeaturefetch/fff/shared/broker"
+	"github.com/fastfeaturefetch/fff/shared/settings"
+)
+
+func startEmbedded(t *testing.T, o broker.EmbeddedOptions) *broker.Embedded {
+	t.Helper()
+	e, err := broker.Start(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stopEmbedded(t, e) })
+	return e
+}
+
+func stopEmbedded(t *testing.T, e *broker.Embedded) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := e.Stop(ctx); err != nil {
+		t.Errorf("stop: %v", err)
+	}
+}
+
+func TestAStoreIsUsedByOneAtATime(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "made", "on", "the", "way")
+	first := startEmbedded(t, broker.EmbeddedOptions{StoreDir: dir})
+	_, err := broker.Start(broker.EmbeddedOptions{StoreDir: dir})
+	if !errors.Is(err, broker.ErrStoreInUse) || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "--store") {
+		t.Errorf("a second broker on the store: %v, want ErrStoreInUse with the remedy", err)
+	}
+	stopEmbedded(t, first)
+	second := startEmbedded(t, broker.EmbeddedOptions{StoreDir: dir})
+	stopEmbedded(t, second)
+	if err := second.Remove(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("after the removal of the store: %v", err)
+	}
+}
+
+func TestAPortInUseIsNamed(t *testing.T) {
+	t.Parallel()
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Close() }()
+	dir := t.TempDir()
+	_, err = broker.Start(broker.EmbeddedOptions{StoreDir: dir, Port: other.Addr().(*net.TCPAddr).Port})
+	if err == nil || !strings.Contains(err.Error(), "address already in use") {
+		t.Errorf("started on a port in use: %v", err)
+	}
+	startEmbedded(t, broker.EmbeddedOptions{StoreDir: dir}) // the store was released
+}
+
+func TestAStoreThatCannotBeUsedIsNamed(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := broker.Start(broker.EmbeddedOptions{StoreDir: file}); err == nil || !strings.Contains(err.Error(), file) {
+		t.Errorf("started on a file: %v", err)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "jetstream"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := broker.Start(broker.EmbeddedOptions{StoreDir: dir}); err == nil || !strings.Contains(err.Error(), "JetStream") || !strings.Contains(err.Error(), dir) {
+		t.Errorf("started on a store that is none: %v", err)
+	}
+}
+
+func TestClientsOfTheProcessNeedNoSocket(t *testing.T) {
+	t.Parallel()
+	e := startEmbedded(t, broker.EmbeddedOptions{StoreDir: t.TempDir()})
+	// The URL leads nowhere: the connection is inside the process.
+	nc, err := broker.Connect(t.Context(), settings.NATS{URL: "nats://127.0.0.1:1"}, "inside", zerolog.Nop(), e.InProcess())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if n := nc.MaxPayload(); n != broker.MaxPayload {
+		t.Errorf("the broker takes %d bytes, want %d", n, broker.MaxPayload)
+	}
+}
+
+func TestConnectWaitsForTheServer(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	url := "nats://" + l.Addr().String()
+	_ = l.Close()
+	connected := make(chan error, 1)
+	go func() {
+		nc, err := broker.Connect(t.Context(), settings.NATS{URL: url}, "early", zerolog.Nop())
+		if err == nil {
+			nc.Close()
+		}
+		connected <- err
+	}()
+	startEmbedded(t, broker.EmbeddedOptions{StoreDir: t.TempDir(), Port: port})
+	if err := <-connected; err != nil {
+		t.Error(err)
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := broker.Connect(ctx, settings.NATS{URL: "nats://127.0.0.1:1"}, "late", zerolog.Nop()); err == nil || !strings.Contains(err.Error(), "FFF_NATS_URL") {
+		t.Errorf("nobody there: %v, want an error that names the setting", err)
+	}
+	missing := filepath.Join(t.TempDir(), "missing.creds")
+	if _, err := broker.Connect(t.Context(), settings.NATS{URL: url, Creds: missing}, "late", zerolog.Nop()); err == nil || !strings.Contains(err.Error(), missing) {
+		t.Errorf("credentials that are not there: %v", err)
+	}
+}
+
+func TestNothingIsKeptForAServerThatIsAway(t *testing.T) {
+	t.Parallel()
+	e := startEmbedded(t, broker.EmbeddedOptions{StoreDir: t.TempDir()})
+	gone := make(chan struct{}, 1)
+	nc, err := broker.Connect(t.Context(), settings.NATS{URL: e.URL()}, "test", zerolog.Nop(), nats.DisconnectErrHandler(func(*nats.Conn, error) { gone <- struct{}{} }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	stopEmbedded(t, e)
+	<-gone
+	if err := nc.Publish("subject", []byte("late")); err == nil {
+		t.Error("a publish while the server is away was kept; it would arrive after its return")
+	}
+}
