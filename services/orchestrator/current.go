@@ -60,13 +60,19 @@ func (j *job) refresh(ctx context.Context) (changed bool, err error) {
 	return true, nil
 }
 
-// leading is mine and current at once. The log is read first: whoever purges it has written
-// the record before.
+// leading makes sure that nobody has gone on with the run or its dataset: neither another
+// leader nor another system. The log is read first: whoever purges it has written the
+// record before. Between this and the step that follows a leader may still be stopped; no
+// file system can refuse that step then, so it must be one that the run recovers from.
 func (j *job) leading(ctx context.Context) error {
 	if err := j.current(ctx); err != nil {
 		return err
 	}
-	return j.mine(ctx)
+	if err := j.mine(ctx); err != nil {
+		return err
+	}
+	_, err := j.owned(ctx)
+	return err
 }
 
 // mine makes sure that the run's record is as this job has left it.

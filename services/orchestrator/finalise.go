@@ -106,6 +106,9 @@ func (j *job) rollForward(ctx context.Context) error {
 		if err := j.append(ctx, entry); err != nil {
 			return err
 		}
+		if err := j.leading(ctx); err != nil {
+			return err
+		}
 		if err := j.store.RemoveVisible(ctx, f.Family, f.Name); err != nil {
 			return err
 		}
@@ -121,7 +124,7 @@ func (j *job) sweepVisible(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := j.current(ctx); err != nil {
+	if err := j.leading(ctx); err != nil {
 		return err
 	}
 	for _, v := range visible {
@@ -190,6 +193,9 @@ func (j *job) writeUp(ctx context.Context, proof *reconciliation, final map[stri
 		return err
 	}
 	if outcome == runs.Completed {
+		if err := j.leading(ctx); err != nil {
+			return err
+		}
 		if err := j.store.Put(ctx, dataset.SuccessName, fmt.Appendf(nil, "%d\n", j.rec.Epoch)); err != nil {
 			return err
 		}

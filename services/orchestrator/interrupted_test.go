@@ -94,11 +94,37 @@ var interruptions = map[string]interruption{
 	"it is woken after another has finished": {disturb: func(w *world, l *leader, m *moments) {
 		stopAndWake(w, l, m, func() { w.takeOver().finish() })
 	}},
+	"it is woken in a run that was opened again": {disturb: func(w *world, l *leader, m *moments) {
+		var again *leader
+		stopAndWake(w, l, m, func() {
+			other := w.takeOver()
+			other.finish()
+			w.must(other.openAgain(false))
+			w.sendInput(other)
+			again = other
+		})
+		if again != nil {
+			again.finish()
+		}
+	}},
+	"it is woken after another system has finished": {disturb: func(w *world, l *leader, m *moments) {
+		stopAndWake(w, l, m, func() {
+			other := w.another().newcomer(nil)
+			other.w.must(other.openAgain(true))
+			other.w.sendInput(other)
+			other.finish()
+		})
+	}},
 }
 
 // stopAndWake stops the leader at the moment, has others work, and wakes it.
 func stopAndWake(w *world, l *leader, m *moments, others func()) {
 	w.t.Helper()
+	if m.at == 0 {
+		m.start()
+		l.finish()
+		return
+	}
 	reached, wake, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	m.act = func() error { close(reached); <-wake; return nil }
 	m.start()
@@ -117,7 +143,6 @@ func stopAndWake(w *world, l *leader, m *moments, others func()) {
 	select {
 	case <-reached:
 		others()
-		w.isExact()
 		close(wake)
 		<-ended
 	case <-ended:

@@ -52,6 +52,9 @@ func (j *job) open(ctx context.Context, change func(*runs.Record)) error {
 	if err := streams.Purge(ctx, j.s.d.Client.JS, j.rec.Run); err != nil {
 		return err
 	}
+	if err := j.leading(ctx); err != nil {
+		return err
+	}
 	base, err := j.recoverBase(ctx)
 	if err != nil {
 		return err

@@ -125,22 +125,34 @@ func (j *job) own(ctx context.Context, epoch uint64) error {
 // hold makes sure that this system owns the dataset, and says that it lives. A dataset that
 // nobody owns any more is taken again.
 func (j *job) hold(ctx context.Context, epoch uint64) error {
-	o, err := j.owner(ctx)
+	owned, err := j.owned(ctx)
 	if err != nil {
 		return err
 	}
-	switch {
-	case o == nil:
+	if !owned {
 		err := j.claim(ctx, false)
 		if c, ok := errors.AsType[*control.Error](err); ok && c.Code == control.CodeOwned {
 			return errTakenOver
 		} else if err != nil {
 			return err
 		}
-	case o.Broker != j.s.system:
-		return errTakenOver
 	}
 	return j.own(ctx, epoch)
+}
+
+// owned tells whether this system owns the dataset; errTakenOver if another one does, or
+// did meanwhile and has come to its end.
+func (j *job) owned(ctx context.Context) (bool, error) {
+	o, err := j.owner(ctx)
+	switch {
+	case err != nil:
+		return false, err
+	case o == nil:
+		return false, j.outlived(ctx)
+	case o.Broker != j.s.system:
+		return false, errTakenOver
+	}
+	return true, nil
 }
 
 // beat says that the owner lives, and finds out if it is the owner no longer. why tells what
@@ -162,18 +174,36 @@ func (j *job) beat(ctx context.Context) (why string, err error) {
 	return "", nil
 }
 
-// stillOwned is the part of beat that knows no pause. An owner's file that is gone may have
-// been another system's meanwhile, which has come to its end: then the dataset is another
-// than this system knows.
+// outlived says errTakenOver if another system has taken the dataset over and has come to
+// its end: its manifest is newer than what this system knows.
+func (j *job) outlived(ctx context.Context) error {
+	data, err := j.store.Get(ctx, dataset.ManifestName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	m, err := dataset.DecodeManifest(data)
+	if err != nil || m.Broker == "" || m.Broker == j.s.system {
+		return nil // damaged, or ours
+	}
+	for _, e := range m.Epochs {
+		if e.Epoch > j.rec.Epoch {
+			return errTakenOver
+		}
+	}
+	return nil
+}
+
+// stillOwned is the part of beat that knows no pause.
 func (j *job) stillOwned(ctx context.Context) (why string, err error) {
-	o, err := j.owner(ctx)
-	switch {
-	case err != nil:
+	owned, err := j.owned(ctx)
+	if err != nil {
 		return "", err
-	case o == nil:
+	}
+	if !owned {
 		return "nobody owns the dataset any more", nil
-	case o.Broker != j.s.system:
-		return "", errTakenOver
 	}
 	return "", j.own(ctx, j.rec.Epoch)
 }

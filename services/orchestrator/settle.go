@@ -87,6 +87,9 @@ func (j *job) rewriteFamily(ctx context.Context, family string, live []liveFile,
 	if err := j.append(ctx, entry); err != nil {
 		return err
 	}
+	if err := j.leading(ctx); err != nil {
+		return err
+	}
 	// What leaves goes first: a reader may find the family short for a moment, never a
 	// cell twice.
 	for _, name := range entry.Remove {

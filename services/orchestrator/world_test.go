@@ -375,7 +375,10 @@ func (l *leader) finalising() {
 	l.w.t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.w.must(l.put(l.w.ctx(), func(r *runs.Record) { r.State = runs.Finalising }))
+	err := l.put(l.w.ctx(), func(r *runs.Record) { r.State = runs.Finalising })
+	if !errors.Is(err, runs.ErrConflict) { // with another leader; the run is taken up again
+		l.w.must(err)
+	}
 }
 
 func (w *world) wanted() iter.Seq2[dataset.Requested, error] {

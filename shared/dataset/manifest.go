@@ -20,6 +20,7 @@ type Manifest struct {
 	State       string `json:"state"` // the run's state when it ended
 	RunFile     string `json:"run_file"`
 	RunFileHash string `json:"run_file_hash"`
+	Broker      string `json:"broker,omitempty"` // identity of the broker of the system that wrote it, as in Owner
 
 	StartedAt time.Time `json:"started_at"`
 	EndedAt   time.Time `json:"ended_at"`
