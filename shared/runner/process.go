@@ -47,7 +47,7 @@ func (r *Runner[U]) settle(f *feed, h *held, err error) {
 	switch {
 	case err == nil:
 		if aerr := h.ack(ctx, r.cfg.DoubleAck); aerr != nil && f.work.Err() == nil {
-			r.log.Warn().Err(aerr).Str("run", f.run.ID).Uint64("sequence", h.seq).Msg("ack failed; the message will come again")
+			r.log.Debug().Err(aerr).Str("run", f.run.ID).Uint64("sequence", h.seq).Msg("no answer to an ack; the message comes again if it was lost")
 		}
 		r.stats.message(f.run.ID)
 		r.metrics.Messages.WithLabelValues(string(r.cfg.Stage), "ok").Inc()
