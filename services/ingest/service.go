@@ -30,6 +30,7 @@ type Service struct {
 
 	mu     sync.Mutex
 	leases map[string]*held
+	left   bool // no lease is sought any more
 }
 
 // held is the lease on a run's ingest, held or waited for.
@@ -75,6 +76,9 @@ func (s *Service) Run(ctx context.Context) error {
 func (s *Service) adopt(ctx context.Context, all []*runs.Record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.left {
+		return
+	}
 	working := map[string]bool{}
 	for _, rec := range all {
 		if !rec.State.Working() {
@@ -111,8 +115,11 @@ func (s *Service) seek(ctx context.Context, run string) *held {
 func (s *Service) leave() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for run, h := range s.leases {
+	s.left = true
+	for _, h := range s.leases {
 		h.stop()
+	}
+	for run, h := range s.leases {
 		<-h.done
 		delete(s.leases, run)
 	}
