@@ -91,8 +91,8 @@ func (a *assembly) add(p *packed.Message, size int64) *drift {
 	return drifted
 }
 
-// without gives the part's picks less the cells that are committed already.
-func (a *assembly) without(staged *dataset.Part, rejected *commitlog.Entry) (map[string][]pick, error) {
+// without gives the picks of a staged part less the cells that are committed already.
+func (a *assembly) without(picks map[string][]pick, staged *dataset.Part, rejected *commitlog.Entry) (map[string][]pick, error) {
 	numbers := make([]uint32, len(staged.Keys))
 	for i, k := range staged.Keys {
 		numbers[i], _ = a.samples.Find(k) // the part was made of them
@@ -112,7 +112,7 @@ func (a *assembly) without(staged *dataset.Part, rejected *commitlog.Entry) (map
 				gone[numbers[i]] = true
 			}
 		}
-		for _, k := range a.picks[f.Family] {
+		for _, k := range picks[f.Family] {
 			n := pick{message: k.message, block: k.block}
 			for i, s := range k.sample {
 				if !gone[s] {

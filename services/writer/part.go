@@ -58,7 +58,7 @@ func (s *Stage) writePart(a *assembly, place *Place, picks map[string][]pick) er
 			s.reveal(a, place, part)
 			return nil
 		case commitlog.Rejected:
-			if picks, err = a.without(part, entry); err != nil {
+			if picks, err = a.without(picks, part, entry); err != nil {
 				return err
 			}
 		default:
