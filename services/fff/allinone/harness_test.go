@@ -143,6 +143,10 @@ func startOn(t *testing.T, serves job, store, out string) *system {
 		}
 	})
 	s.control, s.js = control.NewClient(s.Client), s.Client.JS
+	// Once there is a leader nobody makes streams any more: tests may change them.
+	if _, err := s.control.List(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	return s
 }
 

@@ -3,6 +3,7 @@ package allinone_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fastfeaturefetch/fff/services/sandbox"
 	"github.com/fastfeaturefetch/fff/services/sandbox/featureservice"
@@ -14,10 +15,9 @@ import (
 // waits for it nor loses anything by it.
 func TestARunIsCancelledAlone(t *testing.T) {
 	s := start(t, job{})
-	release := make(chan struct{})
 	s.Sandbox().SetFaults(sandbox.Faults{Features: func(q *featureservice.Request) featureservice.Fault {
 		if strings.HasPrefix(q.UserID, "stuck") {
-			<-release
+			return featureservice.Fault{Delay: time.Hour}
 		}
 		return featureservice.Fault{}
 	}})
@@ -32,7 +32,7 @@ func TestARunIsCancelledAlone(t *testing.T) {
 	stuck.ends(control.Cancelled)
 	other.ends(control.Completed)
 	other.isExact()
-	close(release)
+	s.Sandbox().SetFaults(sandbox.Faults{})
 
 	// What the cancelled run has is its own, once each, and the rest is told to be missing.
 	report, err := dataset.Verify(t.Context(), stuck.dir(), stuck.wanted(), dataset.VerifyOptions{})
