@@ -63,7 +63,7 @@ const (
 func KillAt(t testing.TB, p *Process, m Moment) bool {
 	t.Helper()
 	ended := false
-	Await(t, "the system ends or comes to its moment: "+m.Name, func() bool {
+	p.await(t, "the system ends or comes to its moment: "+m.Name, func() bool {
 		select {
 		case <-p.Ended():
 			ended = true
@@ -118,9 +118,9 @@ func (w *Witness) Look(t testing.TB, j *Job) {
 func KillOften(t *testing.T, kills, samples int, lasting bool) {
 	random := rand.New(rand.NewPCG(Seed(t), 0))
 	for round := 0; kills > 0; round++ {
-		j := killable(t, samples)
+		j := Killable(t, samples)
 		j.Run = fmt.Sprintf("job-%d", round)
-		args := []string{"--progress", "none", "--sandbox"}
+		args := []string{"--progress", "plain", "--sandbox"}
 		if lasting && random.IntN(2) == 0 {
 			NewBackends(t, j)
 			args = args[:2]
@@ -166,23 +166,23 @@ func moment(j *Job, random *rand.Rand) Moment {
 	}
 }
 
-// killable gives a job that takes some seconds and is committed in several parts, so that
+// Killable gives a job that takes some seconds and is committed in several parts, so that
 // there is something to break off.
-func killable(t *testing.T, samples int) *Job {
+func Killable(t *testing.T, samples int) *Job {
 	t.Helper()
 	j := NewJob(t, samples)
 	j.Sandbox.DynamoDBLatency = 20 * time.Millisecond
 	j.Sandbox.FastMin, j.Sandbox.FastMax = time.Millisecond, 8*time.Millisecond
 	j.Sandbox.SlowMin, j.Sandbox.SlowMax = 10*time.Millisecond, 60*time.Millisecond
 	j.Sandbox.Threads = 24
-	j.Env = Env{"FFF_WRITER_PART_AGE": "200ms"}
+	j.Env = Env{"FFF_WRITER_PART_AGE": "200ms", "FFF_LOG_LEVEL": "debug"}
 	return j
 }
 
 // KillAndContinue kills a job once. Its stand-ins live on, so that the same run file runs
 // again and the run goes on in its epoch.
 func KillAndContinue(t *testing.T, samples int, at func(*Job) Moment) {
-	j := killable(t, samples)
+	j := Killable(t, samples)
 	NewBackends(t, j)
 	m := at(j)
 	if p := j.Start(t); !KillAt(t, p, m) {
@@ -199,8 +199,8 @@ func KillAndContinue(t *testing.T, samples int, at func(*Job) Moment) {
 // KillAndHarm runs a job that is killed at two moments; harm is done to its broker's store
 // after each of them. The third run completes it.
 func KillAndHarm(t *testing.T, samples int, first, second func(*Job) Moment, harm func(j *Job, kill int)) {
-	j := killable(t, samples)
-	args := []string{"--progress", "none", "--sandbox"}
+	j := Killable(t, samples)
+	args := []string{"--progress", "plain", "--sandbox"}
 	w := new(Witness)
 	for i, m := range []func(*Job) Moment{first, second} {
 		at := m(j)

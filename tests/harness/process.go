@@ -47,6 +47,7 @@ type Env map[string]string
 func environment(more ...Env) []string {
 	all := Env{
 		"FFF_HTTP_ADDR": "off",
+		"GOTRACEBACK":   "all",
 		// The stand-ins take any credentials, but the SDK wants some.
 		"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "eu-west-1",
 		"AWS_EC2_METADATA_DISABLED": "true",
@@ -130,8 +131,8 @@ func (p *Process) Wait(t testing.TB) Result {
 	select {
 	case <-p.ended:
 	case <-time.After(Patience):
-		p.Kill()
-		t.Fatalf("%s has not ended within %s", p.cmd, Patience)
+		p.stuck()
+		t.Fatalf("%s has not ended within %s; what it waited for is in its stderr below", p.cmd, Patience)
 	}
 	return p.result()
 }
@@ -144,6 +145,16 @@ func (p *Process) Interrupt() { _ = p.cmd.Process.Signal(os.Interrupt) }
 func (p *Process) Kill() {
 	_ = p.cmd.Process.Signal(syscall.SIGKILL)
 	<-p.ended
+}
+
+// stuck has a program that does not go on tell what all its goroutines wait for, and end.
+func (p *Process) stuck() {
+	_ = p.cmd.Process.Signal(syscall.SIGQUIT)
+	select {
+	case <-p.ended:
+	case <-time.After(10 * time.Second):
+		p.Kill()
+	}
 }
 
 // Stdout awaits that the program has written something that ok takes, and gives all that it
@@ -161,7 +172,7 @@ func (p *Process) Stderr(t testing.TB, what string, ok func(string) bool) string
 
 func (p *Process) written(t testing.TB, o *output, what string, ok func(string) bool) (text string) {
 	t.Helper()
-	Await(t, what, func() bool {
+	p.await(t, what, func() bool {
 		ended := false
 		select {
 		case <-p.ended:
@@ -180,11 +191,27 @@ func (p *Process) written(t testing.TB, o *output, what string, ok func(string) 
 // Await waits until a condition holds.
 func Await(t testing.TB, what string, holds func() bool) {
 	t.Helper()
+	if !comesTrue(holds) {
+		t.Fatalf("it never came to pass that %s", what)
+	}
+}
+
+// await is Await for what the program does.
+func (p *Process) await(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	if !comesTrue(holds) {
+		p.stuck()
+		t.Fatalf("it never came to pass that %s; what the program waited for is in its stderr below", what)
+	}
+}
+
+func comesTrue(holds func() bool) bool {
 	for deadline := time.Now().Add(Patience); !holds(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("it never came to pass that %s", what)
+			return false
 		}
 	}
+	return true
 }
 
 // output is a buffer that is read while a program writes to it.
