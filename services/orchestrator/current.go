@@ -28,6 +28,17 @@ func (j *job) append(ctx context.Context, e *commitlog.Entry) error {
 	return nil
 }
 
+// preempt says in the log that this job works on the sealed epoch's files: from here on
+// nobody who began before can change them, nor can this job once somebody has begun after.
+func (j *job) preempt(ctx context.Context) error {
+	e := &commitlog.Entry{Type: commitlog.Claim}
+	j.commits.View(func(s *commitlog.State) { e.Epoch = s.Epoch })
+	if e.Epoch == 0 {
+		return nil // the log is empty
+	}
+	return j.append(ctx, e)
+}
+
 // current reads the log and makes sure that it stands on the ground that note has set. What
 // cannot be taken back, such as the removal of a file, comes right after it: a leader that
 // was stopped, and woken when another had taken over, gets no further.

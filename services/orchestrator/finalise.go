@@ -42,9 +42,6 @@ func (j *job) finalise(ctx context.Context) error {
 	if epoch != j.rec.Epoch {
 		return j.reopen(ctx, fmt.Sprintf("the run's record is at epoch %d, its commit log at %d", j.rec.Epoch, epoch))
 	}
-	if err := j.store.BeginEpoch(ctx, j.rec.Epoch, j.rec.Token); err != nil {
-		return err // made anew: the last try may have removed it
-	}
 	if err := j.seal(ctx, string(j.rec.Outcome)); err != nil {
 		return err
 	}
@@ -53,6 +50,15 @@ func (j *job) finalise(ctx context.Context) error {
 	if !sealed { // the log was purged, or put back, while it was read
 		j.restored = false
 		return errMoved
+	}
+	if err := j.preempt(ctx); err != nil {
+		return err
+	}
+	if err := j.removeSuccess(ctx, j.rec.Epoch+1); err != nil {
+		return err // of an earlier try: what it says is to be proved again
+	}
+	if err := j.store.BeginEpoch(ctx, j.rec.Epoch, j.rec.Token); err != nil {
+		return err // made anew: the last try may have removed it
 	}
 	if err := j.rollForward(ctx); err != nil {
 		return err

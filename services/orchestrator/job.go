@@ -215,8 +215,14 @@ func (j *job) restore(ctx context.Context) error {
 		return err
 	}
 	why := ""
+	if j.rec.State != runs.Finalising {
+		if why, err = j.fencedOff(ctx); err != nil {
+			return err
+		}
+	}
 	j.commits.View(func(s *commitlog.State) {
 		switch {
+		case why != "":
 		case s.Epoch != j.rec.Epoch:
 			why = fmt.Sprintf("the run's record is at epoch %d, its commit log at %d", j.rec.Epoch, s.Epoch)
 		case s.Sealed && j.rec.State != runs.Finalising:

@@ -49,6 +49,9 @@ func (j *job) open(ctx context.Context, change func(*runs.Record)) error {
 	if err := j.seal(ctx, "the next epoch is opened"); err != nil {
 		return err
 	}
+	if err := j.preempt(ctx); err != nil {
+		return err
+	}
 	if err := streams.Purge(ctx, j.s.d.Client.JS, j.rec.Run); err != nil {
 		return err
 	}
@@ -75,6 +78,14 @@ func (j *job) open(ctx context.Context, change func(*runs.Record)) error {
 	if err := j.removeSuccess(ctx, epoch); err != nil {
 		return err
 	}
+	if err := j.sweepStaging(ctx, epoch); err != nil {
+		return err
+	}
+	// Now that nobody can make a file of an ended epoch visible any more, and before anybody
+	// commits in this one.
+	if err := j.sweepVisible(ctx); err != nil {
+		return err
+	}
 	j.rolls = j.commits.Rollbacks()
 	if err := streams.OpenConsumers(ctx, j.s.d.Client.JS, j.rec.Run); err != nil {
 		return err
@@ -89,13 +100,6 @@ func (j *job) open(ctx context.Context, change func(*runs.Record)) error {
 		change(r)
 	})
 	if err != nil {
-		return err
-	}
-	if err := j.sweepStaging(ctx, epoch); err != nil {
-		return err
-	}
-	// Once more, now that nobody can make a file of an ended epoch visible any more.
-	if err := j.sweepVisible(ctx); err != nil {
 		return err
 	}
 	// Only now, when no instance adopts the old epoch any more: one that did could ack

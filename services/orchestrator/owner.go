@@ -164,14 +164,17 @@ func (j *job) beat(ctx context.Context) (why string, err error) {
 	if why, err := j.stillOwned(ctx); why != "" || err != nil {
 		return why, err
 	}
+	return j.fencedOff(ctx)
+}
+
+// fencedOff tells if the epoch's staging area is gone: nothing that its writers do can reach
+// the dataset any more.
+func (j *job) fencedOff(ctx context.Context) (why string, err error) {
 	dirs, err := j.store.ListStaging(ctx)
-	if err != nil {
+	if err != nil || slices.Contains(dirs, dataset.StagingName(j.rec.Epoch, j.rec.Token)) {
 		return "", err
 	}
-	if !slices.Contains(dirs, dataset.StagingName(j.rec.Epoch, j.rec.Token)) {
-		return "the epoch's staging area was removed", nil
-	}
-	return "", nil
+	return "the epoch's staging area was removed", nil
 }
 
 // outlived says errTakenOver if another system has taken the dataset over and has come to

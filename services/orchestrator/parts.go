@@ -61,7 +61,15 @@ func (j *job) decide(ctx context.Context, staged *commitlog.Staged) error {
 	if err := j.current(ctx); err != nil {
 		return err // another leader has committed cells that j.committed lacks
 	}
-	err := j.decideOnce(ctx, staged)
+	why, err := j.fencedOff(ctx)
+	if err != nil {
+		return err
+	}
+	if why != "" { // what is staged is gone, the part's files too
+		j.restored = false
+		return errors.New(why)
+	}
+	err = j.decideOnce(ctx, staged)
 	if errors.Is(err, commits.ErrConflict) {
 		j.restored = false
 	}
@@ -70,18 +78,17 @@ func (j *job) decide(ctx context.Context, staged *commitlog.Staged) error {
 
 func (j *job) decideOnce(ctx context.Context, staged *commitlog.Staged) error {
 	var outcome commitlog.Outcome
-	var epoch uint64
-	var opened bool
+	entry := &commitlog.Entry{Type: commitlog.Commit, Prev: j.last, Epoch: staged.Epoch, Part: staged.Part}
+	void := ""
 	j.commits.View(func(s *commitlog.State) {
 		outcome, _ = s.Part(staged.Epoch, staged.Part)
-		epoch, opened = s.Epoch, s.Opened()
+		void = s.Check(entry)
 	})
-	entry := &commitlog.Entry{Epoch: staged.Epoch, Part: staged.Part}
 	switch {
 	case outcome != "":
 		return nil
-	case staged.Epoch != epoch || !opened:
-		entry.Type, entry.Reason = commitlog.Void, fmt.Sprintf("the part is of epoch %d, which has ended", staged.Epoch)
+	case void != "":
+		entry.Type, entry.Reason = commitlog.Void, "the part cannot be committed: "+void
 		return j.append(ctx, entry)
 	}
 	part, err := (&indexCache{store: j.store}).read(ctx, dataset.IndexName(staged.Epoch, staged.Part))
@@ -103,7 +110,7 @@ func (j *job) decideOnce(ctx context.Context, staged *commitlog.Staged) error {
 		entry.Type, entry.Rejected, entry.Reason = commitlog.Reject, rejected, "it holds cells that are committed already"
 		return j.append(ctx, entry)
 	}
-	entry.Type, entry.Files = commitlog.Commit, commitlog.FilesOf(part)
+	entry.Files = commitlog.FilesOf(part)
 	if err := j.append(ctx, entry); err != nil {
 		return err
 	}

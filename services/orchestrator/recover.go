@@ -16,33 +16,55 @@ import (
 // The log's live files belong. So do visible files that the log does not know: nothing is
 // made visible before it is committed, so they were committed in a log that is lost, or
 // that was put back to an earlier copy. Of those that overlap with the files before them
-// nothing is kept: their cells are there already.
+// nothing is kept: their cells are there already. What is visible comes first, and what has
+// left the dataset goes before all, so that no cell is visible twice even for a moment.
 func (j *job) recoverBase(ctx context.Context) ([]commitlog.File, error) {
 	r := recovery{j: j, ctx: ctx, indexes: indexCache{store: j.store}, seen: map[commitlog.FileID]bool{}}
 	j.forget()
 	if err := r.staged(); err != nil {
 		return nil, err
 	}
-	var live []commitlog.File
-	known := map[commitlog.FileID]bool{}
-	j.commits.View(func(s *commitlog.State) { live = s.Files() })
-	for i := range live {
-		known[live[i].ID()] = true
-		if err := r.take(&live[i]); err != nil {
-			return nil, err
-		}
-	}
 	visible, err := j.store.ListVisible(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for _, v := range visible {
-		if known[commitlog.FileID{Family: v.Family, Name: v.Name}] {
-			continue
+	var there, staged []commitlog.File // live ones
+	var removed, strangers []dataset.VisibleFile
+	j.commits.View(func(s *commitlog.State) {
+		shown := map[commitlog.FileID]bool{}
+		for _, v := range visible {
+			id := commitlog.FileID{Family: v.Family, Name: v.Name}
+			shown[id] = true
+			switch {
+			case s.Removed(id):
+				removed = append(removed, v)
+			case s.Stranger(id):
+				strangers = append(strangers, v)
+			}
 		}
+		for _, f := range s.Files() {
+			if shown[f.ID()] {
+				there = append(there, f)
+			} else {
+				staged = append(staged, f)
+			}
+		}
+	})
+	for _, v := range removed {
+		if err := r.drop(v.Family, v.Name); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.takeAll(there); err != nil {
+		return nil, err
+	}
+	for _, v := range strangers {
 		if err := r.adopt(v); err != nil {
 			return nil, err
 		}
+	}
+	if err := r.takeAll(staged); err != nil {
+		return nil, err
 	}
 	return r.files, nil
 }
@@ -72,6 +94,15 @@ func (r *recovery) staged() error {
 	return nil
 }
 
+func (r *recovery) takeAll(files []commitlog.File) error {
+	for i := range files {
+		if err := r.take(&files[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // take makes a file part of the base if it is, or can be made, visible and whole. What is
 // not comes to be missing, and is fetched again.
 func (r *recovery) take(f *commitlog.File) error {
@@ -87,11 +118,14 @@ func (r *recovery) take(f *commitlog.File) error {
 	if err != nil {
 		return err
 	}
+	if r.j.committed.Overlap(r.j.samples, p, fp) != nil {
+		return r.drop(f.Family, f.Name)
+	}
 	whole, err := r.j.ensureVisible(r.ctx, f, r.areas[p.Epoch])
 	if err != nil {
 		return err
 	}
-	if !whole || r.j.committed.Overlap(r.j.samples, p, fp) != nil {
+	if !whole {
 		return r.drop(f.Family, f.Name)
 	}
 	r.files = append(r.files, *f)
@@ -126,11 +160,6 @@ func (r *recovery) adopt(v dataset.VisibleFile) error {
 	}
 	if err != nil {
 		return err
-	}
-	removed := false
-	r.j.commits.View(func(s *commitlog.State) { removed = s.Removed(commitlog.FileID{Family: v.Family, Name: v.Name}) })
-	if removed {
-		return r.drop(v.Family, v.Name)
 	}
 	files := commitlog.FilesOf(p)
 	i := slices.IndexFunc(files, func(f commitlog.File) bool { return f.Family == v.Family })

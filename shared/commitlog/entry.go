@@ -23,6 +23,7 @@ const (
 	Void   Type = "void"   // a part of an older epoch, or a file that was lost, belongs to it no longer
 	Swap   Type = "swap"   // files of a family were written anew: Remove leaves, Add comes, all at once
 	Seal   Type = "seal"   // the epoch ends; nothing commits until the next Open
+	Claim  Type = "claim"  // a leader begins to work on the files of the sealed epoch: whoever began before has to begin again
 )
 
 // File is a file of the dataset. Its completion index is the one of the part that its name

@@ -47,10 +47,7 @@ type State struct {
 
 // faults switch single rules off. Only the model test sets them, to prove that it would
 // find the fault.
-type faults struct {
-	ignorePrev, ignoreEpoch, ignoreSeal, partialSwap bool
-	showUncommitted, sweepAnything                   bool
-}
+type faults struct{ ignorePrev, ignoreEpoch, ignoreSeal, sweepAnything bool }
 
 // PartID names a part of an epoch, as completion indexes are named.
 func PartID(epoch uint64, part string) string { return fmt.Sprintf("%d-%s", epoch, part) }
@@ -108,7 +105,7 @@ func (s *State) Check(e *Entry) string {
 		if e.Epoch != s.Epoch || s.Sealed {
 			return "the epoch is sealed already, or another one"
 		}
-	case Void, Swap:
+	case Void, Swap, Claim:
 		return s.checkRemoval(e)
 	default:
 		return fmt.Sprintf("type %q is unknown", e.Type)
@@ -116,9 +113,9 @@ func (s *State) Check(e *Entry) string {
 	return ""
 }
 
-// checkRemoval is Check for entries that take a part or files out of the dataset. A part
-// may be voided at any time if nothing is said of it yet; files belong to the finaliser,
-// and it works on the sealed epoch alone.
+// checkRemoval is Check for entries that take a part or files out of the dataset, or say
+// that no more will be. A part may be voided at any time if nothing is said of it yet; files
+// belong to the finaliser, and it works on the sealed epoch alone.
 func (s *State) checkRemoval(e *Entry) string {
 	if e.Part != "" {
 		if s.verdict(e) != nil {
@@ -133,7 +130,7 @@ func (s *State) checkRemoval(e *Entry) string {
 		return "the epoch is not sealed yet"
 	}
 	for _, name := range e.Remove {
-		if _, ok := s.live[FileID{e.Family, name}]; !ok && !s.VerdictsOnly && !s.faults.partialSwap {
+		if _, ok := s.live[FileID{e.Family, name}]; !ok && !s.VerdictsOnly {
 			return fmt.Sprintf("file %s of family %s is not live", name, e.Family)
 		}
 	}
@@ -206,7 +203,7 @@ func (s *State) Part(epoch uint64, part string) (Outcome, *Entry) {
 func (s *State) Opened() bool { return s.Epoch != 0 && !s.Sealed }
 
 // Live tells whether a file belongs to the dataset: only then may it be visible.
-func (s *State) Live(id FileID) bool { _, ok := s.live[id]; return ok || s.faults.showUncommitted }
+func (s *State) Live(id FileID) bool { _, ok := s.live[id]; return ok }
 
 // Stranger tells whether the log has never heard of a file. Nothing becomes visible before
 // it is committed, so a visible stranger was committed in a log that is lost.
@@ -216,10 +213,7 @@ func (s *State) Stranger(id FileID) bool { return !s.Live(id) && !s.removed[id] 
 // it. The log must have been read after the file was seen: what is visible was committed
 // before, so such a log knows it. Names of later epochs are a successor's.
 func (s *State) Sweepable(id FileID, epoch uint64) bool {
-	if s.faults.sweepAnything {
-		return epoch != 0 // whatever the log says
-	}
-	return !s.Live(id) && epoch <= s.Epoch
+	return (!s.Live(id) || s.faults.sweepAnything) && epoch <= s.Epoch
 }
 
 // Base tells whether an Open entry names a list of files.

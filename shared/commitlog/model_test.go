@@ -1,0 +1,147 @@
+package commitlog
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Bounds of the model test. The events of a seed are followed by a quiet time in which
+// the run must come to its end.
+const (
+	modelEvents = 400
+	quietEvents = 3000
+	modelSeeds  = 2000 // without a fault
+	findSeeds   = 5000 // in which a planted fault must be found
+)
+
+// modelSeed gives the first seed: FFF_TEST_SEED, or another each time.
+func modelSeed(t *testing.T) uint64 {
+	t.Helper()
+	seed := uint64(time.Now().UnixNano())
+	if s := os.Getenv("FFF_TEST_SEED"); s != "" {
+		var err error
+		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
+			t.Fatalf("FFF_TEST_SEED: %v", err)
+		}
+	}
+	t.Logf("FFF_TEST_SEED=%d", seed)
+	return seed
+}
+
+// play draws a history of the world and tells what is wrong with it, or "".
+func play(seed uint64, p planted) (history []string, wrong string) {
+	m := newModel(seed, p)
+	var all []*actor
+	defer func() {
+		for _, a := range all {
+			a.stop()
+		}
+	}()
+	for i := range 3 {
+		all = append(all, start(modelWriter(m)))
+		if i < 2 {
+			all = append(all, start(newModelLeader(m, fmt.Sprintf("leader %d", i+1))))
+		}
+	}
+	m.keep()
+	for range modelEvents {
+		m.event = m.happen(all)
+		history = append(history, m.event)
+		if wrong = m.judge(); wrong != "" {
+			return history, wrong
+		}
+	}
+	all = append(all, start(modelWriter(m)), start(newModelLeader(m, "last leader")))
+	for range quietEvents {
+		if m.rec.done && m.success {
+			return history, ""
+		}
+		if m.rec.done {
+			m.openAgain()
+		}
+		m.event, _ = all[len(all)-1-m.random.IntN(2)].next()
+		history = append(history, m.event)
+		if wrong = m.judge(); wrong != "" {
+			return history, wrong
+		}
+	}
+	return history, "the run comes to no end"
+}
+
+// happen is one event.
+func (m *model) happen(all []*actor) string {
+	switch n := m.random.IntN(100); {
+	case n == 0:
+		m.keep()
+		return "the store is copied"
+	case n == 1:
+		m.putBack()
+		return "the store is put back"
+	case n == 2:
+		m.takeAway()
+		return "a file is taken away"
+	case n == 3 && m.rec.done:
+		m.openAgain()
+		return "the run is opened again"
+	case n == 4:
+		i := m.random.IntN(len(all))
+		all[i].stop()
+		if i%2 == 1 && i < 4 {
+			all[i] = start(newModelLeader(m, fmt.Sprintf("leader %d anew", i)))
+		} else {
+			all[i] = start(modelWriter(m))
+		}
+		return "somebody dies"
+	}
+	what, _ := all[m.random.IntN(len(all))].next()
+	return what
+}
+
+// openAgain asks for a run that has ended: the next leader that looks opens an epoch, for
+// the one of the record is sealed.
+func (m *model) openAgain() {
+	m.put(m.rec, func(r *record) { r.done, r.finalising = false, false })
+}
+
+// No history of the system without a fault breaks a promise.
+func TestModel(t *testing.T) {
+	t.Parallel()
+	first, seeds := modelSeed(t), uint64(modelSeeds)
+	if os.Getenv("FFF_TEST_ALL") != "" {
+		seeds *= 50
+	}
+	for seed := first; seed < first+seeds; seed++ {
+		if history, wrong := play(seed, planted{}); wrong != "" {
+			t.Fatalf("seed %d, after %d events: %s\n%s", seed, len(history), wrong, strings.Join(history[max(0, len(history)-60):], "\n"))
+		}
+	}
+}
+
+// Each fault, planted, is found: the model would find it in the system too.
+func TestModelFindsPlantedFaults(t *testing.T) {
+	t.Parallel()
+	first := modelSeed(t)
+	for name, p := range map[string]planted{
+		"epoch":      {faults: faults{ignoreEpoch: true}},
+		"prev":       {faults: faults{ignorePrev: true}},
+		"seal":       {faults: faults{ignoreSeal: true}},
+		"sweep":      {faults: faults{sweepAnything: true}},
+		"visibility": {showsEarly: true},
+		"ground":     {decidesLate: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for n := range uint64(findSeeds) {
+				if history, wrong := play(first+n, p); wrong != "" {
+					t.Logf("found with the %d. seed, after %d events: %s", n+1, len(history), wrong)
+					return
+				}
+			}
+			t.Errorf("not found in %d seeds", findSeeds)
+		})
+	}
+}
