@@ -27,7 +27,7 @@ demo: bin/fff ## Run the example job from its records to a proven dataset under 
 .PHONY: test
 test: ## Run every test, with the race detector where there is a C compiler
 	@if [ -z '$(RACE)' ]; then echo '*** NO C COMPILER: the tests run WITHOUT the race detector ***' >&2; fi
-	@for m in $(MODULES); do echo "go test in $$m"; (cd $$m && $(GO) test $(RACE) $(TEST_FLAGS) ./...); done
+	@for m in $(MODULES); do echo "go test in $$m"; (cd $$m && $(GO) test $(RACE) $(TEST_FLAGS) ./...) || exit 1; done
 	@if [ -z '$(RACE)' ]; then echo '*** the tests ran WITHOUT the race detector: install a C compiler to have it ***' >&2; fi
 
 # In tests/ staticcheck would spend more than ten minutes on a Parquet reader that only
@@ -38,10 +38,10 @@ lint_module = (cd $(1) && $(CURDIR)/$(LINT) run --config $(CURDIR)/.golangci.yml
 .PHONY: check
 check: $(LINT) ## Check format, vet, lint, the walls between packages, and that modules are tidy
 	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); if [ -n "$$out" ]; then echo "not formatted; run make fmt:"; echo "$$out"; exit 1; fi
-	@for m in $(MODULES); do (cd $$m && $(GO) vet ./...); done
+	@for m in $(MODULES); do (cd $$m && $(GO) vet ./...) || exit 1; done
 	@$(foreach m,$(MODULES),$(call lint_module,$(m)) &&) true
 	GOWORK=off $(GO) build ./...
-	@for m in $(MODULES); do (cd $$m && GOWORK=off $(GO) mod tidy -diff); done
+	@for m in $(MODULES); do (cd $$m && GOWORK=off $(GO) mod tidy -diff) || exit 1; done
 	@echo "check: clean"
 
 .PHONY: build
