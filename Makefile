@@ -35,6 +35,10 @@ test: ## Run every test, with the race detector where there is a C compiler
 LINT_FLAGS_tests := --disable staticcheck
 lint_module = (cd $(1) && $(CURDIR)/$(LINT) run --config $(CURDIR)/.golangci.yml $(LINT_FLAGS_$(1)) ./...)
 
+.PHONY: chaos
+chaos: ## Kill the system 20 times, at moments that FFF_TEST_SEED repeats
+	cd tests && FFF_CHAOS=1 $(GO) test -v -count=1 -timeout 30m ./chaos
+
 .PHONY: check
 check: $(LINT) ## Check format, vet, lint, the walls between packages, and that modules are tidy
 	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); if [ -n "$$out" ]; then echo "not formatted; run make fmt:"; echo "$$out"; exit 1; fi
