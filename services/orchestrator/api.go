@@ -130,7 +130,7 @@ func (s *Service) closeInput(ctx context.Context, j *job, r *broker.Request) (an
 		return nil, control.Errorf(control.CodeWrongState, "run %s is %s; its input cannot be closed", j.rec.Run, j.rec.State)
 	}
 	if !j.restored {
-		return nil, control.Errorf(control.CodeWrongState, "run %s is being taken up; try again", j.rec.Run)
+		return nil, control.Errorf(control.CodeTryAgain, "run %s is being taken up; try again", j.rec.Run)
 	}
 	if err := j.readInput(ctx); err != nil {
 		return nil, err

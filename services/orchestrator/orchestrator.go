@@ -9,8 +9,8 @@ package orchestrator
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,6 +22,7 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/dataset"
 	"github.com/fastfeaturefetch/fff/shared/runner"
 	"github.com/fastfeaturefetch/fff/shared/service"
+	"github.com/fastfeaturefetch/fff/shared/settings"
 	"github.com/fastfeaturefetch/fff/shared/shares"
 	"github.com/fastfeaturefetch/fff/shared/stage"
 	"github.com/fastfeaturefetch/fff/streams"
@@ -39,7 +40,7 @@ type Config struct {
 // Validate checks the number of replicas.
 func (c *Config) Validate() error {
 	if c.Replicas < 1 || c.Replicas > 5 || c.Replicas%2 == 0 {
-		return fmt.Errorf("FFF_STREAM_REPLICAS is %d; use 1, 3 or 5", c.Replicas)
+		return &settings.Error{Variable: "FFF_STREAM_REPLICAS", Value: strconv.Itoa(c.Replicas), Problem: "no number of replicas", Remedy: "use 1, 3 or 5"}
 	}
 	return nil
 }

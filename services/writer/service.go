@@ -3,6 +3,7 @@ package writer
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/dataset"
 	"github.com/fastfeaturefetch/fff/shared/runner"
 	"github.com/fastfeaturefetch/fff/shared/service"
+	"github.com/fastfeaturefetch/fff/shared/settings"
 	"github.com/fastfeaturefetch/fff/shared/stage"
 )
 
@@ -24,7 +26,11 @@ type Config struct {
 // Validate checks the bounds against each other.
 func (c *Config) Validate() error {
 	if c.PartBytes < 1<<20 || c.BufferBytes < 2*c.PartBytes {
-		return fmt.Errorf("FFF_WRITER_PART_BYTES must be at least 1 MiB and FFF_WRITER_BUFFER_BYTES at least twice that; they are %d and %d", c.PartBytes, c.BufferBytes)
+		return &settings.Error{
+			Variable: "FFF_WRITER_PART_BYTES", Value: strconv.FormatInt(c.PartBytes, 10),
+			Problem: "a part is at least 1 MiB and at most half of FFF_WRITER_BUFFER_BYTES",
+			Remedy:  fmt.Sprintf("give 1048576 to %d, or raise FFF_WRITER_BUFFER_BYTES", c.BufferBytes/2),
+		}
 	}
 	return nil
 }
