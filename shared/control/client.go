@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -15,6 +16,7 @@ import (
 // Bounds of a request.
 const (
 	attemptTimeout = 10 * time.Second       // for one reply
+	workTimeout    = 2 * time.Minute        // for the reply to a request that goes through a run's dead letters
 	patience       = 30 * time.Second       // for somebody to answer: a new leader needs some seconds
 	askAgain       = 250 * time.Millisecond // between two attempts
 )
@@ -102,7 +104,11 @@ func (c *Client) ask(ctx context.Context, m *nats.Msg, reply any) error {
 	deadline, cancel := context.WithTimeout(ctx, c.patience)
 	defer cancel()
 	for {
-		attempt, done := context.WithTimeout(deadline, attemptTimeout)
+		timeout := attemptTimeout
+		if strings.HasPrefix(m.Subject, SubjectReplay+".") || strings.HasPrefix(m.Subject, SubjectDrop+".") {
+			timeout = workTimeout // asked again meanwhile, it would count what is left only
+		}
+		attempt, done := context.WithTimeout(ctx, timeout)
 		answer, err := c.broker.NC.RequestMsgWithContext(attempt, m)
 		done()
 		if err == nil {
