@@ -78,6 +78,9 @@ func (j *job) open(ctx context.Context, change func(*runs.Record)) error {
 	if err := j.removeSuccess(ctx, epoch); err != nil {
 		return err
 	}
+	if err := j.leading(ctx); err != nil {
+		return err
+	}
 	if err := j.sweepStaging(ctx, epoch); err != nil {
 		return err
 	}

@@ -164,18 +164,20 @@ func (l *modelLeader) lead() {
 		l.restore()
 		return
 	}
-	if l.rec.finalising {
+	n := len(l.m.queue)
+	if l.rec.finalising && (n == 0 || l.m.random.IntN(3) > 0) { // parts may come at any time
 		l.finalise()
 		return
 	}
 	l.catchUp()
-	switch n := len(l.m.queue); {
+	switch {
 	case l.putBack:
 		l.open()
 	case l.state.Last != l.last:
 		l.restored = false
 	case n > 0 && l.m.random.IntN(8) > 0:
 		l.decide(l.m.queue[l.m.random.IntN(n)])
+	case l.rec.finalising:
 	case cellsOfModel&^l.committed == 0 || l.m.random.IntN(4) == 0:
 		l.put(func(r *record) { r.finalising = true })
 	}
@@ -281,6 +283,9 @@ func (l *modelLeader) open() {
 	}
 	l.m.success = false
 	l.pause("fences")
+	if !l.leading() {
+		return
+	}
 	l.m.fence(epoch - 1)
 	l.pause("sweeps")
 	if !l.sweep() {

@@ -14,8 +14,8 @@ import (
 const (
 	modelEvents = 400
 	quietEvents = 3000
-	modelSeeds  = 2000 // without a fault
-	findSeeds   = 5000 // in which a planted fault must be found
+	modelSeeds  = 500 // without a fault
+	findSeeds   = 2000 // in which a planted fault must be found
 )
 
 // modelSeed gives the first seed: FFF_TEST_SEED, or another each time.
@@ -112,7 +112,7 @@ func TestModel(t *testing.T) {
 	t.Parallel()
 	first, seeds := modelSeed(t), uint64(modelSeeds)
 	if os.Getenv("FFF_TEST_ALL") != "" {
-		seeds *= 50
+		seeds *= 200
 	}
 	for seed := first; seed < first+seeds; seed++ {
 		if history, wrong := play(seed, planted{}); wrong != "" {

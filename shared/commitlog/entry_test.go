@@ -1,0 +1,164 @@
+package commitlog
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fastfeaturefetch/fff/shared/dataset"
+)
+
+// The wire form is read by every instance, older and newer ones.
+func TestEntryOnTheWire(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2025, 1, 31, 12, 0, 0, 0, time.UTC)
+	file := File{Family: "credit", Name: "part-3-w1.parquet", Rows: 2, Bytes: 300, Checksum: "ab"}
+	for _, tt := range []struct {
+		entry Entry
+		wire  string
+	}{
+		{
+			Entry{ID: "e1", Type: Open, Epoch: 3, At: at, RunFileHash: "h", Families: []string{"credit"}, Token: "t", Base: "3-open-x", BaseSum: "s"},
+			`{"id":"e1","prev":"","type":"open","epoch":3,"at":"2025-01-31T12:00:00Z","run_file_hash":"h","families":["credit"],"token":"t","base":"3-open-x","base_sum":"s"}`,
+		},
+		{
+			Entry{ID: "e2", Prev: "e1", Type: Commit, Epoch: 3, At: at, Part: "w1", Files: []File{file}},
+			`{"id":"e2","prev":"e1","type":"commit","epoch":3,"at":"2025-01-31T12:00:00Z","part":"w1","files":[{"family":"credit","name":"part-3-w1.parquet","rows":2,"bytes":300,"checksum":"ab"}]}`,
+		},
+		{
+			Entry{ID: "e3", Prev: "e2", Type: Reject, Epoch: 3, At: at, Part: "w2", Rejected: map[string][]byte{"credit": {1, 2}}},
+			`{"id":"e3","prev":"e2","type":"reject","epoch":3,"at":"2025-01-31T12:00:00Z","part":"w2","rejected":{"credit":"AQI="}}`,
+		},
+		{
+			Entry{ID: "e4", Prev: "e3", Type: Swap, Epoch: 3, At: at, Family: "credit", Remove: []string{"part-3-w1.parquet"}, Add: []File{file}, Reason: "types settled"},
+			`{"id":"e4","prev":"e3","type":"swap","epoch":3,"at":"2025-01-31T12:00:00Z","family":"credit","remove":["part-3-w1.parquet"],"add":[{"family":"credit","name":"part-3-w1.parquet","rows":2,"bytes":300,"checksum":"ab"}],"reason":"types settled"}`,
+		},
+	} {
+		data, err := tt.entry.Encode()
+		if err != nil || string(data) != tt.wire {
+			t.Errorf("%s is encoded as\n%s, %v; want\n%s", tt.entry.Type, data, err, tt.wire)
+		}
+		got, err := Decode([]byte(tt.wire))
+		if err != nil || !reflect.DeepEqual(got, &tt.entry) {
+			t.Errorf("%s is decoded as %+v, %v", tt.entry.Type, got, err)
+		}
+	}
+}
+
+func TestStagedOnTheWire(t *testing.T) {
+	t.Parallel()
+	const wire = `{"epoch":3,"part":"w1","files":[{"family":"credit","name":"part-3-w1.parquet","rows":2,"bytes":300,"checksum":"ab"}]}`
+	part := &dataset.Part{Epoch: 3, Name: "w1", Families: []dataset.FamilyPart{
+		{Family: "credit", File: dataset.File{Name: "part-3-w1.parquet", Rows: 2, Bytes: 300, Checksum: "ab"}},
+	}}
+	staged := &Staged{Epoch: part.Epoch, Part: part.Name, Files: FilesOf(part)}
+	data, err := staged.Encode()
+	if err != nil || string(data) != wire {
+		t.Errorf("encoded as %s, %v; want %s", data, err, wire)
+	}
+	got, err := DecodeStaged(data)
+	if err != nil || !reflect.DeepEqual(got, staged) {
+		t.Errorf("decoded as %+v, %v", got, err)
+	}
+}
+
+// A part with as many files as it may have stays below 64 KB.
+func TestLargestPart(t *testing.T) {
+	t.Parallel()
+	s := Staged{Epoch: 1 << 40, Part: strings.Repeat("p", 20)}
+	for i := range MaxStagedFiles {
+		s.Files = append(s.Files, File{
+			Family: fmt.Sprintf("%0200d", i), Name: dataset.PartFile(s.Epoch, s.Part), Rows: 1 << 30, Bytes: 1 << 40, Checksum: strings.Repeat("c", 32),
+		})
+	}
+	data, err := s.Encode()
+	if err != nil || len(data) > 64<<10 {
+		t.Errorf("%d bytes, %v; want at most 64 KB", len(data), err)
+	}
+}
+
+func TestWhatCannotBeDecoded(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"", "null", "[]", "{", `{"id":"x"}`, `{"id":"x","type":"seal"}`, `{"type":"seal","epoch":1}`, `{"id":"x","type":"seal","epoch":-1}`} {
+		if e, err := Decode([]byte(text)); err == nil {
+			t.Errorf("%q is decoded as %+v", text, e)
+		}
+	}
+	for _, text := range []string{"", "{", "{}", `{"epoch":1,"part":"w"}`, `{"part":"w","files":[{}]}`, `{"epoch":1,"files":[{}]}`} {
+		if s, err := DecodeStaged([]byte(text)); err == nil {
+			t.Errorf("%q is decoded as %+v", text, s)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, s := range []string{`{"id":"a","type":"open","epoch":1}`, `{"id":"b","prev":"a","type":"commit","epoch":1,"part":"p","files":[{"family":"f","name":"n"}]}`, `{`, ``} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		e, err := Decode(data)
+		if err != nil {
+			return
+		}
+		again, err := json.Marshal(e)
+		if err != nil {
+			t.Skip("a time beyond what JSON can say")
+		}
+		if _, err := Decode(again); err != nil {
+			t.Errorf("%s was decoded, and cannot be once more: %v", again, err)
+		}
+		s := &State{} // no entry from outside can harm the fold
+		for range 2 {
+			_, _ = s.Apply(e, func(*Entry) ([]File, error) { return nil, nil })
+			e.Prev = s.Last
+		}
+		s.Files()
+	})
+}
+
+func FuzzDecodeStaged(f *testing.F) {
+	f.Add([]byte(`{"epoch":3,"part":"w1","files":[{"family":"credit","name":"part-3-w1.parquet"}]}`))
+	f.Add([]byte(`{"epoch":0}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s, err := DecodeStaged(data)
+		if err == nil && (s.Epoch == 0 || s.Part == "" || len(s.Files) == 0) {
+			t.Errorf("%q passes as %+v", data, s)
+		}
+	})
+}
+
+func TestBitmap(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{1, 63, 64, 65, 1000} {
+		b := dataset.NewBitmap(n)
+		for i := 0; i < n; i += 3 {
+			b.Add(i)
+		}
+		got, err := UnpackBitmap(PackBitmap(b), n)
+		if err != nil || !slices.Equal(got, b) {
+			t.Errorf("a bitmap of %d comes back as %v, %v", n, got, err)
+		}
+		if _, err := UnpackBitmap(PackBitmap(b), n+64); err == nil {
+			t.Errorf("a bitmap of %d passes for one of %d", n, n+64)
+		}
+		if _, err := UnpackBitmap(PackBitmap(append(b, 0)), n); err == nil {
+			t.Errorf("a bitmap that is too long passes for one of %d", n)
+		}
+	}
+}
+
+func FuzzUnpackBitmap(f *testing.F) {
+	f.Add(PackBitmap([]uint64{1, 2, 3}), 150)
+	f.Add([]byte{}, 1)
+	f.Fuzz(func(t *testing.T, data []byte, n int) {
+		n &= 1<<16 - 1
+		words, err := UnpackBitmap(data, n)
+		if err == nil && len(words) != (n+63)/64 {
+			t.Errorf("%d words for %d things", len(words), n)
+		}
+	})
+}
