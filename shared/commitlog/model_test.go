@@ -14,7 +14,7 @@ import (
 const (
 	modelEvents = 400
 	quietEvents = 3000
-	modelSeeds  = 500 // without a fault
+	modelSeeds  = 500  // without a fault
 	findSeeds   = 2000 // in which a planted fault must be found
 )
 
