@@ -91,8 +91,8 @@ func (j *job) openFor(ctx context.Context, file *runfile.File, source []byte, ta
 	if working && j.rec.State != runs.Finalising && j.rec.Hash == file.Hash() {
 		return opened(), nil
 	}
-	if j.rec.State == runs.Finalising {
-		return nil, control.Errorf(control.CodeWrongState, "run %s is finalising; open it again when it has ended", j.rec.Run)
+	if j.rec.State == runs.Finalising { // killed on its last steps, it takes them before it is run again
+		return nil, control.Errorf(control.CodeTryAgain, "run %s is finalising; open it again when it has ended", j.rec.Run)
 	}
 	if j.rec.Teardown == runs.TeardownPending {
 		if err := j.teardown(ctx); err != nil {
