@@ -33,7 +33,7 @@ test: ## Run every test, with the race detector where there is a C compiler
 # In tests/ staticcheck would spend more than ten minutes on a Parquet reader that only
 # the tests import.
 LINT_FLAGS_tests := --disable staticcheck
-lint_module = (cd $(1) && $(CURDIR)/$(LINT) run --config $(CURDIR)/.golangci.yml $(LINT_FLAGS_$(1)) ./...)
+lint_module = (cd $(1) && $(CURDIR)/$(LINT) run --allow-parallel-runners --config $(CURDIR)/.golangci.yml $(LINT_FLAGS_$(1)) ./...)
 
 .PHONY: chaos
 chaos: ## Kill the system 20 times, at moments that FFF_TEST_SEED repeats
