@@ -257,6 +257,7 @@ func (c cells) encode(v value) []byte {
 // pen is a writer: the real stage, with every step of it in the test's hands.
 type pen struct {
 	w     *world
+	ask   *askLeader
 	stage *writer.Stage
 	run   *stage.Run
 }
@@ -273,11 +274,23 @@ func (l *leader) newPen(before func(step string) error) *pen {
 	} else {
 		before = func(string) error { return nil }
 	}
+	ask := &askLeader{l: l, before: before}
 	place := func(context.Context, *stage.Run) (*writer.Place, error) {
 		return &writer.Place{Store: store, Token: token}, nil
 	}
 	bounds := writer.Bounds{BufferBytes: 1 << 20, PartBytes: 1, PartAge: time.Hour, Flushes: 8}
-	return &pen{w: l.w, run: run, stage: writer.NewStage(bounds, service.NewInstance(), place, &askLeader{l, before}, zerolog.Nop())}
+	return &pen{w: l.w, run: run, ask: ask, stage: writer.NewStage(bounds, service.NewInstance(), place, ask, zerolog.Nop())}
+}
+
+// stageOnly stages a part that nobody hands over.
+func (p *pen) stageOnly(c cells) *commitlog.Staged {
+	p.w.t.Helper()
+	var staged *commitlog.Staged
+	p.ask.instead = func(s *commitlog.Staged) { staged = s }
+	if err := p.write(c); err == nil || staged == nil {
+		p.w.t.Fatalf("the part was not staged: %v", err)
+	}
+	return staged
 }
 
 // write has a message of cells written and committed. The error is the verdict on it.
@@ -298,11 +311,16 @@ func (p *pen) writeAs(c cells, v value) error {
 
 // askLeader implements writer.Committer at a leader.
 type askLeader struct {
-	l      *leader
-	before func(step string) error
+	l       *leader
+	before  func(step string) error
+	instead func(*commitlog.Staged) // when set, the leader is not asked
 }
 
 func (d *askLeader) Commit(ctx context.Context, run *stage.Run, p *commitlog.Staged) (outcome commitlog.Outcome, entry *commitlog.Entry, err error) {
+	if d.instead != nil {
+		d.instead(p)
+		return "", nil, errors.New("nobody is asked")
+	}
 	if err := d.before("hand over"); err != nil {
 		return "", nil, err
 	}
