@@ -66,3 +66,11 @@ func keepThenPutBack(t *testing.T) func(*harness.Job, int) {
 		harness.CopyDir(t, copied, j.Store())
 	}
 }
+
+// Killed on its last steps, a run takes them first when it is run again.
+func TestKilledWhileFinalising(t *testing.T) {
+	t.Parallel()
+	harness.KillAndHarm(t, killedSamples, someParts, func(j *harness.Job) harness.Moment {
+		return harness.Once(j, 1, "_commits/*-requested")
+	}, func(*harness.Job, int) {})
+}
