@@ -222,17 +222,6 @@ func user(i int) string { return fmt.Sprintf("u%d", i) }
 // cells are samples of a family.
 type cells map[string][]int
 
-// all are the cells that the run asks for.
-func (w *world) all() cells {
-	c := cells{}
-	for _, f := range w.families {
-		for i := range w.users {
-			c[f] = append(c[f], i)
-		}
-	}
-	return c
-}
-
 // value is the value of a feature. It is the same whoever fetches it.
 type value func(b *packed.Block, family string, user int)
 
