@@ -87,6 +87,13 @@ func (m *moments) alive() error {
 	return nil
 }
 
+// passed counts the moments so far.
+func (m *moments) passed() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.count
+}
+
 func (m *moments) pass(call bool) error {
 	if err := m.alive(); err != nil {
 		return err
