@@ -75,18 +75,7 @@ func (j *job) open(ctx context.Context, change func(*runs.Record)) error {
 	if err := j.begin(ctx, epoch, base); err != nil {
 		return err
 	}
-	if err := j.removeSuccess(ctx, epoch); err != nil {
-		return err
-	}
-	if err := j.leading(ctx); err != nil {
-		return err
-	}
-	if err := j.sweepStaging(ctx, epoch); err != nil {
-		return err
-	}
-	// Now that nobody can make a file of an ended epoch visible any more, and before anybody
-	// commits in this one.
-	if err := j.sweepVisible(ctx); err != nil {
+	if err := j.fence(ctx, epoch); err != nil {
 		return err
 	}
 	j.rolls = j.commits.Rollbacks()
@@ -116,6 +105,22 @@ func (j *job) open(ctx context.Context, change func(*runs.Record)) error {
 	j.watch.reset(j.file)
 	j.watch.countLive(j)
 	return nil
+}
+
+// fence ends what was before the epoch: the word that the dataset is complete, the staging
+// areas, and then, now that nobody can make a file of an ended epoch visible any more and
+// before anybody commits in this one, what is visible and does not belong.
+func (j *job) fence(ctx context.Context, epoch uint64) error {
+	if err := j.removeSuccess(ctx, epoch); err != nil {
+		return err
+	}
+	if err := j.leading(ctx); err != nil {
+		return err
+	}
+	if err := j.sweepStaging(ctx, epoch); err != nil {
+		return err
+	}
+	return j.sweepVisible(ctx)
 }
 
 // removeSuccess takes back that the dataset is complete, unless a later epoch says so: then
