@@ -274,15 +274,22 @@ func (c *chosen) selection() (control.Selection, error) {
 	return s, nil
 }
 
+// ask connects for a request about the letters chosen. What is wrong with the choice is
+// said first.
+func (c *chosen) ask(a *app) (*session, control.Selection, error) {
+	want, err := c.selection()
+	if err != nil {
+		return nil, want, err
+	}
+	s, err := a.connect(a.soft, c.NATS)
+	return s, want, err
+}
+
 type failedReplayCmd struct{ chosen }
 
 // Run is called by kong.
 func (c *failedReplayCmd) Run(a *app) error {
-	want, err := c.selection()
-	if err != nil {
-		return err
-	}
-	s, err := a.connect(a.soft, c.NATS)
+	s, want, err := c.ask(a)
 	if err != nil {
 		return err
 	}
@@ -300,11 +307,7 @@ type failedDropCmd struct{ chosen }
 
 // Run is called by kong.
 func (c *failedDropCmd) Run(a *app) error {
-	want, err := c.selection()
-	if err != nil {
-		return err
-	}
-	s, err := a.connect(a.soft, c.NATS)
+	s, want, err := c.ask(a)
 	if err != nil {
 		return err
 	}
