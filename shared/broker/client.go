@@ -114,7 +114,15 @@ func (c *Client) OnFlush(fn func(run string)) (stop func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to %s*: %w", flushSubject, err)
 	}
-	return func() { _ = sub.Unsubscribe() }, nil
+	return func() { c.end(sub) }, nil
+}
+
+// end ends a subscription, and returns once the server knows of it: who asks from then on
+// hears that nobody answers.
+func (c *Client) end(sub *nats.Subscription) {
+	if sub.Unsubscribe() == nil && c.NC.IsConnected() {
+		_ = c.NC.FlushTimeout(2 * time.Second) // without the server there is nobody who could ask
+	}
 }
 
 // Request is a request that somebody sent on core NATS.
@@ -140,5 +148,5 @@ func (c *Client) Serve(subject string, answer func(*Request) []byte) (stop func(
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to %s: %w", subject, err)
 	}
-	return func() { _ = sub.Unsubscribe() }, nil
+	return func() { c.end(sub) }, nil
 }

@@ -20,6 +20,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/fastfeaturefetch/fff/shared/awshttp"
 )
 
 // The defaults of Config.
@@ -71,7 +73,7 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 			o.Region = sandboxRegion
 		}
 		o.Retryer = aws.NopRetryer{}
-		o.HTTPClient = newHTTPClient(cmp.Or(cfg.MaxInFlight, DefaultMaxInFlight))
+		o.HTTPClient = awshttp.New(cmp.Or(cfg.MaxInFlight, DefaultMaxInFlight))
 		o.DisableValidateResponseChecksum = true // rawDeserializer does
 		o.APIOptions = append(o.APIOptions, sendRawBodies)
 	})

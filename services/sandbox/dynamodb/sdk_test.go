@@ -16,6 +16,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/fastfeaturefetch/fff/services/sandbox/dynamodb"
+	"github.com/fastfeaturefetch/fff/shared/awshttp"
 )
 
 // clock is a clock that tests move.
@@ -38,7 +39,9 @@ func (c *clock) forward(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// start serves a stand-in and gives the SDK's client of it, which does not retry.
+// start serves a stand-in and gives the SDK's client of it, which does not retry. Its
+// transport is the one of the product: with the SDK's own some calls to a server as fast
+// as this one fail.
 func start(t testing.TB, cfg dynamodb.Config) (*dynamodb.Server, *sdk.Client) {
 	t.Helper()
 	s := dynamodb.New(cfg)
@@ -48,6 +51,7 @@ func start(t testing.TB, cfg dynamodb.Config) (*dynamodb.Server, *sdk.Client) {
 		BaseEndpoint:     aws.String(h.URL),
 		Region:           "eu-west-1",
 		RetryMaxAttempts: 1,
+		HTTPClient:       awshttp.New(16),
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "id", SecretAccessKey: "secret"}, nil
 		}),

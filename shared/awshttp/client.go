@@ -1,4 +1,6 @@
-package awsdynamodb
+// Package awshttp is the HTTP client below the AWS SDK's clients: connections sized to the
+// concurrency, and requests whose bodies the SDK cannot close while they are being sent.
+package awshttp
 
 import (
 	"bytes"
@@ -17,16 +19,16 @@ const (
 	readBufferBytes = 64 << 10 // an answer of 100 items has some 200 KB
 )
 
-// httpClient sends requests with bodies that nobody else can close.
-type httpClient struct{ client *http.Client }
+// Client sends requests with bodies that nobody else can close. It is what the SDK's
+// options call an HTTPClient.
+type Client struct{ client *http.Client }
 
-// newHTTPClient gives a client that keeps a connection for each of maxInFlight calls.
-// HTTP/1.1: one connection of HTTP/2 would carry all calls, and its windows would
-// throttle them.
-func newHTTPClient(maxInFlight int) *httpClient {
+// New gives a client that keeps a connection for each of maxInFlight calls. HTTP/1.1: one
+// connection of HTTP/2 would carry all calls, and its windows would throttle them.
+func New(maxInFlight int) *Client {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	return &httpClient{&http.Client{
+	return &Client{&http.Client{
 		Transport: &http.Transport{
 			Proxy:               http.ProxyFromEnvironment,
 			DialContext:         (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext,
@@ -45,8 +47,8 @@ func newHTTPClient(maxInFlight int) *httpClient {
 // Do sends a copy of the request with a body of its own. The SDK closes the body that
 // it made as soon as Do returns, which races with the connection's write loop. Having
 // the bytes, net/http can also send the request again, unseen, where a kept connection
-// turns out to be closed: the call only reads, so that is safe.
-func (c *httpClient) Do(request *http.Request) (*http.Response, error) {
+// turns out to be closed: every call made through it may be made twice.
+func (c *Client) Do(request *http.Request) (*http.Response, error) {
 	own := request.Clone(request.Context())
 	if request.Body != nil {
 		body := make([]byte, max(request.ContentLength, 0))
