@@ -1,0 +1,54 @@
+// Package destination opens the dataset of a run where its run file puts it: in a directory
+// or in a bucket of S3.
+package destination
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/fastfeaturefetch/fff/shared/dataset"
+	"github.com/fastfeaturefetch/fff/shared/runfile"
+)
+
+// Opener opens datasets. The zero value is ready to use. Methods may be called at the same
+// time.
+type Opener struct{}
+
+// Open opens a run's dataset. It also tells where that is: an absolute directory, or
+// s3://bucket/prefix/run.
+func (o *Opener) Open(ctx context.Context, out *runfile.Output, run string) (store dataset.Store, where string, err error) {
+	where, err = Where(out, run)
+	if err != nil {
+		return nil, "", err
+	}
+	if out.S3 != nil {
+		return nil, "", errors.New("output.s3: this build cannot write there yet")
+	}
+	store, err = dataset.OpenDisk(where)
+	if err != nil {
+		return nil, "", fmt.Errorf("output.dir: %w", err)
+	}
+	return store, where, nil
+}
+
+// Where tells where a run's dataset is, or will be, without looking at it.
+func Where(out *runfile.Output, run string) (string, error) {
+	if out.S3 != nil {
+		return "s3://" + out.S3.Bucket + "/" + prefix(out.S3, run), nil
+	}
+	dir, err := filepath.Abs(dataset.RunDir(out.Dir, run))
+	if err != nil {
+		return "", fmt.Errorf("output.dir: %w", err)
+	}
+	return dir, nil
+}
+
+// prefix gives what the keys of a run begin with, without a slash at its end.
+func prefix(s *runfile.S3, run string) string {
+	if s.Prefix == "" {
+		return run
+	}
+	return s.Prefix + "/" + run
+}
