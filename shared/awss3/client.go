@@ -37,6 +37,7 @@ func New(ctx context.Context) (*s3.Client, error) {
 				o.Region = ownRegion
 			}
 		}
+		o.Credentials = namedCredentials{o.Credentials}
 		o.HTTPClient = awshttp.New(maxInFlight)
 		// What is sent carries a checksum that every server knows, Content-MD5; the newer
 		// ones are asked of nobody who may not know them.
@@ -44,7 +45,7 @@ func New(ctx context.Context) (*s3.Client, error) {
 		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 	})
 	if client.Options().Region == "" {
-		return nil, fmt.Errorf("no AWS region is set; set AWS_REGION, or AWS_ENDPOINT_URL_S3 for an S3 of your own")
+		return nil, &Error{Reason: NoRegion, text: "no AWS region is set; set AWS_REGION, or AWS_ENDPOINT_URL_S3 for an S3 of your own"}
 	}
 	return client, nil
 }
