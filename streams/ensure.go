@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -31,12 +32,24 @@ func remedy(err error) string {
 }
 
 // OpenConsumers makes the durable consumers of a run, one a stage. A consumer that is
-// there already keeps its place and gets these settings.
-func OpenConsumers(ctx context.Context, js jetstream.JetStream, run string) error {
+// there already keeps its place and gets these settings. ackWait is how long a message that
+// is not acked and not worked on stays with whoever has it; 0 leaves it as it is in the data.
+func OpenConsumers(ctx context.Context, js jetstream.JetStream, run string, ackWait time.Duration) error {
 	for _, s := range Stages() {
-		if _, err := js.CreateOrUpdateConsumer(ctx, Of(s), Consumer(s, run)); err != nil {
-			return fmt.Errorf("consumer %s: %w", ConsumerName(s, run), err)
+		if err := openConsumer(ctx, js, s, run, ackWait); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+func openConsumer(ctx context.Context, js jetstream.JetStream, s stage.Name, run string, ackWait time.Duration) error {
+	c := Consumer(s, run)
+	if ackWait > 0 {
+		c.AckWait = ackWait
+	}
+	if _, err := js.CreateOrUpdateConsumer(ctx, Of(s), c); err != nil {
+		return fmt.Errorf("consumer %s: %w", c.Name, err)
 	}
 	return nil
 }
@@ -52,14 +65,12 @@ func CloseConsumers(ctx context.Context, js jetstream.JetStream, run string) err
 	return nil
 }
 
-// Rewind makes the ingest of a run read its input from the start again.
-func Rewind(ctx context.Context, js jetstream.JetStream, run string) error {
+// Rewind makes the ingest of a run read its input from the start again. ackWait is as for
+// OpenConsumers.
+func Rewind(ctx context.Context, js jetstream.JetStream, run string, ackWait time.Duration) error {
 	name := ConsumerName(stage.Ingest, run)
 	if err := js.DeleteConsumer(ctx, Ingest, name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return fmt.Errorf("consumer %s: %w", name, err)
 	}
-	if _, err := js.CreateOrUpdateConsumer(ctx, Ingest, Consumer(stage.Ingest, run)); err != nil {
-		return fmt.Errorf("consumer %s: %w", name, err)
-	}
-	return nil
+	return openConsumer(ctx, js, stage.Ingest, run, ackWait)
 }

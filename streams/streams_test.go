@@ -58,7 +58,7 @@ func indented(t *testing.T, v any) []byte {
 // TestTopology compares what a real broker has made of the files with what was looked at.
 func TestTopology(t *testing.T) {
 	b := brokertest.Start(t)
-	if err := streams.OpenConsumers(t.Context(), b.JS, "demo"); err != nil {
+	if err := streams.OpenConsumers(t.Context(), b.JS, "demo", 0); err != nil {
 		t.Fatal(err)
 	}
 	var topology struct {
@@ -210,7 +210,7 @@ func TestExportGivesWhatTheToolsOfNATSTake(t *testing.T) {
 func TestConsumersOfARun(t *testing.T) {
 	b := brokertest.Start(t)
 	for _, run := range []string{"one", "two"} {
-		if err := streams.OpenConsumers(t.Context(), b.JS, run); err != nil {
+		if err := streams.OpenConsumers(t.Context(), b.JS, run, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -252,9 +252,29 @@ func next(t *testing.T, b *brokertest.Broker, s stage.Name) jetstream.Msg {
 	return m
 }
 
+func TestTheConsumersOfARunHaveItsAckWait(t *testing.T) {
+	b := brokertest.Start(t)
+	const wait = 7 * time.Second
+	if err := streams.OpenConsumers(t.Context(), b.JS, "demo", wait); err != nil {
+		t.Fatal(err)
+	}
+	if err := streams.Rewind(t.Context(), b.JS, "demo", wait); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range streams.Stages() {
+		cons, err := b.JS.Consumer(t.Context(), streams.Of(s), streams.ConsumerName(s, "demo"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := cons.CachedInfo().Config.AckWait; got != wait {
+			t.Errorf("%s waits %s for an ack, want %s", s, got, wait)
+		}
+	}
+}
+
 func TestRewindGivesTheInputAgain(t *testing.T) {
 	b := brokertest.Start(t)
-	if err := streams.OpenConsumers(t.Context(), b.JS, "demo"); err != nil {
+	if err := streams.OpenConsumers(t.Context(), b.JS, "demo", 0); err != nil {
 		t.Fatal(err)
 	}
 	b.Publish("fff.ingest.demo", []byte("first"))
@@ -273,7 +293,7 @@ func TestRewindGivesTheInputAgain(t *testing.T) {
 	}
 	pending(1)
 	for range 2 { // also when its consumer is not there
-		if err := streams.Rewind(t.Context(), b.JS, "demo"); err != nil {
+		if err := streams.Rewind(t.Context(), b.JS, "demo", 0); err != nil {
 			t.Fatal(err)
 		}
 		pending(2)
@@ -288,7 +308,7 @@ func TestRewindGivesTheInputAgain(t *testing.T) {
 
 func TestPurgeEmptiesTheQueuesOfOneRun(t *testing.T) {
 	b := brokertest.Start(t)
-	if err := streams.OpenConsumers(t.Context(), b.JS, "demo"); err != nil {
+	if err := streams.OpenConsumers(t.Context(), b.JS, "demo", 0); err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range streams.Stages() {
@@ -399,7 +419,7 @@ func TestAStreamThatIsNotThereIsNamed(t *testing.T) {
 		_, err := streams.LastSequence(ctx, b.JS, streams.Dynamo, "fff.dynamo.demo")
 		return err
 	}
-	open := func() error { return streams.OpenConsumers(ctx, b.JS, "demo") }
+	open := func() error { return streams.OpenConsumers(ctx, b.JS, "demo", 0) }
 	purge := func() error { return streams.Purge(ctx, b.JS, "demo") }
 	for name, call := range map[string]func() error{"count": count, "last": last, "open": open, "purge": purge} {
 		if err := call(); err == nil || !strings.Contains(err.Error(), "dynamo") && !strings.Contains(err.Error(), streams.Dynamo) {

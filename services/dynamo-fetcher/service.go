@@ -5,7 +5,6 @@ import (
 	"os"
 
 	"github.com/fastfeaturefetch/fff/services/dynamo-fetcher/awsdynamodb"
-	"github.com/fastfeaturefetch/fff/shared/broker/fleet"
 	"github.com/fastfeaturefetch/fff/shared/runner"
 	"github.com/fastfeaturefetch/fff/shared/service"
 	"github.com/fastfeaturefetch/fff/shared/stage"
@@ -53,9 +52,5 @@ func (s *Service) State() string { return s.runner.State() }
 
 // Run works until ctx ends, then finishes what is in hand.
 func (s *Service) Run(ctx context.Context) error {
-	return service.Together(ctx,
-		func(ctx context.Context) error {
-			return fleet.Announce(ctx, s.d.Client, "fff-dynamo-fetcher", s.runner.Beat)
-		},
-		s.runner.Run)
+	return service.Announced(ctx, s.d.Client, "fff-dynamo-fetcher", s.runner.Beat, s.runner.Run)
 }

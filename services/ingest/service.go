@@ -57,8 +57,7 @@ func (s *Service) State() string { return s.runner.State() }
 
 // Run works until ctx ends, then finishes what is in hand.
 func (s *Service) Run(ctx context.Context) error {
-	return service.Together(ctx,
-		func(ctx context.Context) error { return fleet.Announce(ctx, s.d.Client, "fff-ingest", s.runner.Beat) },
+	return service.Announced(ctx, s.d.Client, "fff-ingest", s.runner.Beat,
 		func(ctx context.Context) error {
 			defer s.leave()
 			return s.runner.Run(ctx)

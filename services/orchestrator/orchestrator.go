@@ -31,6 +31,8 @@ import (
 // Config is what the environment says of the orchestrator.
 type Config struct {
 	Replicas int `envconfig:"FFF_STREAM_REPLICAS" default:"1" unit:"replicas" desc:"Replicas of every stream; 3 on a cluster of three servers."`
+	// AckWait is given to a run's consumers when the run is opened.
+	AckWait time.Duration `envconfig:"FFF_ACK_WAIT" default:"30s" min:"5s" max:"10m" desc:"How long the broker waits for a word on a message from the instance that has it, before another one gets it. It is what kill -9 costs; an instance that is stopped for longer does its work twice, without harm."`
 
 	// Store is the directory of an embedded broker's store, "" otherwise. It goes into
 	// _owner, so that another process on this machine can tell whether we live.
@@ -72,7 +74,7 @@ func New(cfg Config, d service.Deps) *Service {
 	return s
 }
 
-// State gives starting, ready or stopped. An instance that does not lead is ready too: it
+// State gives starting, ready, draining or stopped. An instance that does not lead is ready too: it
 // stands by.
 func (s *Service) State() string { return s.state.Load().(string) }
 
@@ -93,8 +95,8 @@ func (s *Service) Run(ctx context.Context) error {
 	s.beats = beats
 	s.state.Store("ready")
 	defer s.state.Store("stopped")
-	return service.Together(ctx,
-		func(ctx context.Context) error { return fleet.Announce(ctx, s.d.Client, "fff-orchestrator", s.beat) },
+	defer context.AfterFunc(ctx, func() { s.state.CompareAndSwap("ready", "draining") })()
+	return service.Announced(ctx, s.d.Client, "fff-orchestrator", s.beat,
 		func(ctx context.Context) error {
 			s.lease.Keep(ctx, func(ctx context.Context) {
 				if err := s.lead(ctx); err != nil && ctx.Err() == nil {

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/fastfeaturefetch/fff/shared/broker/fleet"
 	"github.com/fastfeaturefetch/fff/shared/broker/runs"
 	"github.com/fastfeaturefetch/fff/shared/dataset"
 	"github.com/fastfeaturefetch/fff/shared/runner"
@@ -75,9 +74,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	defer unsubscribe()
 	defer context.AfterFunc(ctx, s.stage.Drain)()
-	return service.Together(ctx,
-		func(ctx context.Context) error { return fleet.Announce(ctx, s.d.Client, "fff-writer", s.runner.Beat) },
-		s.runner.Run)
+	return service.Announced(ctx, s.d.Client, "fff-writer", s.runner.Beat, s.runner.Run)
 }
 
 // place opens the dataset of a run and finds the epoch's staging area.

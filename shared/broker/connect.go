@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -59,22 +61,41 @@ func Connect(ctx context.Context, s settings.NATS, name string, log zerolog.Logg
 		opts = append(opts, nats.CustomInboxPrefix(s.InboxPrefix))
 	}
 	opts = append(opts, extra...)
-	return dial(ctx, s.URL, opts)
+	return dial(ctx, s.URL, log, opts)
 }
 
+// redacted gives URLs without the passwords in them.
+func redacted(urls string) string {
+	all := strings.Split(urls, ",")
+	for i, one := range all {
+		if u, err := url.Parse(strings.TrimSpace(one)); err == nil {
+			all[i] = u.Redacted()
+		}
+	}
+	return strings.Join(all, ",")
+}
+
+// stillWaiting is how often it is said again that no server answers.
+const stillWaiting = 10 * time.Second
+
 // dial tries until a server answers: services are started in any order.
-func dial(ctx context.Context, url string, opts []nats.Option) (*nats.Conn, error) {
+func dial(ctx context.Context, urls string, log zerolog.Logger, opts []nats.Option) (*nats.Conn, error) {
+	var said time.Time
 	for {
-		nc, err := nats.Connect(url, opts...)
+		nc, err := nats.Connect(urls, opts...)
 		if err == nil {
 			return nc, nil
 		}
 		if !errors.Is(err, nats.ErrNoServers) && !errors.Is(err, nats.ErrTimeout) {
-			return nil, fmt.Errorf("connect to NATS at %s: %w (check FFF_NATS_URL and the credentials)", url, err)
+			return nil, fmt.Errorf("connect to NATS at %s: %w (check FFF_NATS_URL and the credentials)", redacted(urls), err)
+		}
+		if time.Since(said) >= stillWaiting {
+			said = time.Now()
+			log.Warn().Err(err).Str("url", redacted(urls)).Msg("waiting for a NATS server to answer (FFF_NATS_URL)")
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("connect to NATS at %s: %w (is the server running? check FFF_NATS_URL)", url, err)
+			return nil, fmt.Errorf("connect to NATS at %s: %w (is the server running? check FFF_NATS_URL)", redacted(urls), err)
 		case <-time.After(250 * time.Millisecond):
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 
 	"github.com/fastfeaturefetch/fff/shared/broker/desk"
-	"github.com/fastfeaturefetch/fff/shared/broker/fleet"
 	"github.com/fastfeaturefetch/fff/shared/featureservice"
 	"github.com/fastfeaturefetch/fff/shared/runfile"
 	"github.com/fastfeaturefetch/fff/shared/runner"
@@ -73,7 +72,5 @@ func (s *Service) Run(ctx context.Context) error {
 	go func() { defer close(held); s.holder.Run(holding) }()
 	defer s.client.Close()
 	defer func() { release(); <-held }() // the share goes back when the last request is done
-	return service.Together(ctx,
-		func(ctx context.Context) error { return fleet.Announce(ctx, s.d.Client, "fff-"+s.name, s.runner.Beat) },
-		s.runner.Run)
+	return service.Announced(ctx, s.d.Client, "fff-"+s.name, s.runner.Beat, s.runner.Run)
 }

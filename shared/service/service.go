@@ -10,13 +10,17 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fastfeaturefetch/fff/shared/broker"
+	"github.com/fastfeaturefetch/fff/shared/broker/fleet"
 	"github.com/fastfeaturefetch/fff/shared/runner"
 	"github.com/fastfeaturefetch/fff/shared/settings"
 	"github.com/fastfeaturefetch/fff/shared/telemetry"
@@ -53,10 +57,13 @@ type process[C any] struct {
 	Own     C
 }
 
-// Main runs a service until SIGINT or SIGTERM and gives its exit code.
+// Main runs a service until SIGINT or SIGTERM and gives its exit code: 0 after a signal, 2
+// for wrong settings, 1 for all else. A second signal ends the process at once, as a kill
+// would: what it has in hand goes to another instance when the broker has waited long enough.
 func Main[C any](name string, make func(context.Context, C, Deps) (Service, error)) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop)
 	if err := run(ctx, name, make); err != nil {
 		fmt.Fprintln(os.Stderr, name+":", err)
 		var bad *settings.Error
@@ -78,8 +85,23 @@ func run[C any](ctx context.Context, name string, make func(context.Context, C, 
 	if err != nil {
 		return err
 	}
-	nc, err := broker.Connect(ctx, p.Common.NATS, name+"."+instance, log)
+	registry := telemetry.NewRegistry()
+	var made atomic.Pointer[Service] // nil while it waits for the broker
+	stopProbes, err := probe(p.Process.HTTPAddr, registry, &made)
 	if err != nil {
+		return err
+	}
+	defer stopProbes()
+
+	work, lost := context.WithCancelCause(ctx)
+	defer lost(nil)
+	nc, err := broker.Connect(ctx, p.Common.NATS, name+"."+instance, log, nats.ClosedHandler(func(nc *nats.Conn) {
+		lost(fmt.Errorf("NATS refuses the connection: %w (check FFF_NATS_CREDS and the certificates)", nc.LastError()))
+	}))
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil // told to stop before there was a broker
+	case err != nil:
 		return err
 	}
 	defer nc.Close()
@@ -87,30 +109,56 @@ func run[C any](ctx context.Context, name string, make func(context.Context, C, 
 	if err != nil {
 		return err
 	}
-	registry := telemetry.NewRegistry()
-	s, err := make(ctx, p.Own, Deps{Client: client, Instance: instance, Metrics: runner.NewMetrics(registry), Log: log, Grace: p.Process.ShutdownGrace})
+	s, err := make(work, p.Own, Deps{Client: client, Instance: instance, Metrics: runner.NewMetrics(registry), Log: log, Grace: p.Process.ShutdownGrace})
 	if err != nil {
 		return err
 	}
-	addr := p.Process.HTTPAddr
+	made.Store(&s)
+	log.Info().Msg("started")
+	err = s.Run(work)
+	log.Info().Msg("stopped")
+	if err == nil && ctx.Err() == nil {
+		return context.Cause(work)
+	}
+	return err
+}
+
+// probe serves the probes and metrics of a process, from before it has a broker: that it
+// waits for one is no reason to end it.
+func probe(addr string, metrics prometheus.Gatherer, made *atomic.Pointer[Service]) (stop func(), err error) {
 	if addr == "" {
 		addr = settings.DefaultHTTPAddr
 	}
-	if addr != settings.HTTPOff {
-		probes, err := telemetry.Serve(addr, telemetry.Handler(registry, func() telemetry.State { return telemetry.State(s.State()) }))
-		if err != nil {
-			return err
-		}
-		defer func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-			defer cancel()
-			_ = probes.Stop(ctx) // the process ends anyway
-		}()
+	if addr == settings.HTTPOff {
+		return func() {}, nil
 	}
-	log.Info().Msg("started")
-	err = s.Run(ctx)
-	log.Info().Msg("stopped")
-	return err
+	probes, err := telemetry.Serve(addr, telemetry.Handler(metrics, func() telemetry.State {
+		if s := made.Load(); s != nil {
+			return telemetry.State((*s).State())
+		}
+		return telemetry.Starting
+	}))
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		_ = probes.Stop(ctx) // the process ends anyway
+	}, nil
+}
+
+// Announced does the work of an instance, and announces the instance for as long as the work
+// lasts: the time included in which it drains, after ctx has ended.
+func Announced(ctx context.Context, c *broker.Client, name string, beat func() fleet.Beat, work ...func(context.Context) error) error {
+	announcing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	return Together(ctx,
+		func(context.Context) error { return fleet.Announce(announcing, c, name, beat) },
+		func(ctx context.Context) error {
+			defer stop()
+			return Together(ctx, work...)
+		})
 }
 
 // Together runs parts of a service until ctx ends or one of them fails, and gives the

@@ -145,7 +145,7 @@ func (b *Broker) AwaitConnected(c *broker.Client) {
 // stages and the run's record, in state running, with the run file given.
 func (b *Broker) OpenRun(run string, epoch uint64, runFile string) *runs.Record {
 	b.t.Helper()
-	if err := streams.OpenConsumers(b.t.Context(), b.JS, run); err != nil {
+	if err := streams.OpenConsumers(b.t.Context(), b.JS, run, 0); err != nil {
 		b.t.Fatal(err)
 	}
 	rec := &runs.Record{Run: run, Epoch: epoch, State: runs.Running, RunFile: runFile}
