@@ -8,19 +8,21 @@ import (
 	"github.com/zeebo/xxh3"
 )
 
-// sumWriter counts and hashes what it passes on, and stops when its context does.
-type sumWriter struct {
+// SumWriter counts and hashes what it passes on, and stops when its context does.
+type SumWriter struct {
 	ctx   context.Context
 	w     io.Writer
 	hash  *xxh3.Hasher128
 	bytes int64
 }
 
-func newSumWriter(ctx context.Context, w io.Writer) *sumWriter {
-	return &sumWriter{ctx: ctx, w: w, hash: xxh3.New128()}
+// NewSumWriter gives a writer that passes on to w.
+func NewSumWriter(ctx context.Context, w io.Writer) *SumWriter {
+	return &SumWriter{ctx: ctx, w: w, hash: xxh3.New128()}
 }
 
-func (s *sumWriter) Write(p []byte) (int, error) {
+// Write implements io.Writer.
+func (s *SumWriter) Write(p []byte) (int, error) {
 	if err := s.ctx.Err(); err != nil {
 		return 0, err
 	}
@@ -30,8 +32,11 @@ func (s *sumWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// checksum gives the XXH3 of what was written, 128 bits in hexadecimal.
-func (s *sumWriter) checksum() string { return hexSum(s.hash.Sum128()) }
+// Checksum gives the XXH3 of what was written, 128 bits in hexadecimal.
+func (s *SumWriter) Checksum() string { return hexSum(s.hash.Sum128()) }
+
+// Bytes gives how many bytes were passed on.
+func (s *SumWriter) Bytes() int64 { return s.bytes }
 
 func hexSum(sum xxh3.Uint128) string {
 	b := sum.Bytes()
@@ -41,9 +46,9 @@ func hexSum(sum xxh3.Uint128) string {
 // Checksum reads r to its end and gives its checksum as the manifest writes it, and
 // its length.
 func Checksum(ctx context.Context, r io.Reader) (sum string, bytes int64, err error) {
-	w := newSumWriter(ctx, io.Discard)
+	w := NewSumWriter(ctx, io.Discard)
 	if _, err := io.CopyBuffer(struct{ io.Writer }{w}, r, make([]byte, 256<<10)); err != nil {
 		return "", w.bytes, err
 	}
-	return w.checksum(), w.bytes, nil
+	return w.Checksum(), w.bytes, nil
 }

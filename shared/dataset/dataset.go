@@ -28,11 +28,14 @@ const (
 	SchemaName   = "_schema.yaml"
 	SuccessName  = "_SUCCESS" // holds the epoch
 	OwnerName    = "_owner"
+)
 
-	commitsDir   = "_commits"
-	stagingDir   = "_staging"
-	featuresDir  = "features"
-	familyPrefix = "family="
+// Where the other files are.
+const (
+	CommitsDir   = "_commits"
+	StagingDir   = "_staging"
+	FeaturesDir  = "features"
+	FamilyPrefix = "family="
 )
 
 // MaxFamilyPathBytes bounds an escaped family id, so that every file system takes it.
@@ -76,7 +79,7 @@ func parseEpochName(what, name string) (epoch uint64, rest string, err error) {
 
 // VisiblePath gives the path of a visible file in the dataset, with slashes.
 func VisiblePath(family, name string) string {
-	return featuresDir + "/" + familyPrefix + EscapeFamily(family) + "/" + name
+	return FeaturesDir + "/" + FamilyPrefix + EscapeFamily(family) + "/" + name
 }
 
 // EscapeFamily writes a family id as paths carry it: bytes outside A-Za-z0-9._-

@@ -29,7 +29,7 @@ func OpenDisk(dir string) (*Disk, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dataset %s: %w", dir, err)
 	}
-	for _, d := range []string{commitsDir, stagingDir, featuresDir} {
+	for _, d := range []string{CommitsDir, StagingDir, FeaturesDir} {
 		if err := makeDirs(filepath.Join(abs, d)); err != nil {
 			return nil, fmt.Errorf("dataset %s: %w", dir, err)
 		}
@@ -42,7 +42,7 @@ func (d *Disk) Dir() string { return d.dir }
 
 // Put writes a file beside features/.
 func (d *Disk) Put(ctx context.Context, name string, data []byte) error {
-	if err := errors.Join(ctx.Err(), checkMetaName(name)); err != nil {
+	if err := errors.Join(ctx.Err(), CheckMetaName(name)); err != nil {
 		return err
 	}
 	return putFile(filepath.Join(d.dir, name), data)
@@ -50,7 +50,7 @@ func (d *Disk) Put(ctx context.Context, name string, data []byte) error {
 
 // Get reads a file beside features/.
 func (d *Disk) Get(ctx context.Context, name string) ([]byte, error) {
-	if err := errors.Join(ctx.Err(), checkMetaName(name)); err != nil {
+	if err := errors.Join(ctx.Err(), CheckMetaName(name)); err != nil {
 		return nil, err
 	}
 	return os.ReadFile(filepath.Join(d.dir, name))
@@ -58,7 +58,7 @@ func (d *Disk) Get(ctx context.Context, name string) ([]byte, error) {
 
 // Open opens a file beside features/.
 func (d *Disk) Open(ctx context.Context, name string) (Blob, error) {
-	if err := errors.Join(ctx.Err(), checkMetaName(name)); err != nil {
+	if err := errors.Join(ctx.Err(), CheckMetaName(name)); err != nil {
 		return nil, err
 	}
 	return openBlob(filepath.Join(d.dir, name))
@@ -66,7 +66,7 @@ func (d *Disk) Open(ctx context.Context, name string) (Blob, error) {
 
 // Remove removes a file beside features/.
 func (d *Disk) Remove(ctx context.Context, name string) error {
-	if err := errors.Join(ctx.Err(), checkMetaName(name)); err != nil {
+	if err := errors.Join(ctx.Err(), CheckMetaName(name)); err != nil {
 		return err
 	}
 	return removeFile(filepath.Join(d.dir, name))
@@ -75,7 +75,7 @@ func (d *Disk) Remove(ctx context.Context, name string) error {
 // Create writes a file that must not exist. The content is complete before the name
 // appears: it is written under another name and linked.
 func (d *Disk) Create(ctx context.Context, name string, data []byte) error {
-	if err := errors.Join(ctx.Err(), checkMetaName(name)); err != nil {
+	if err := errors.Join(ctx.Err(), CheckMetaName(name)); err != nil {
 		return err
 	}
 	path := filepath.Join(d.dir, name)
@@ -96,7 +96,7 @@ func (d *Disk) Create(ctx context.Context, name string, data []byte) error {
 
 // PutWriter is Put for large content.
 func (d *Disk) PutWriter(ctx context.Context, name string) (PendingFile, error) {
-	if err := errors.Join(ctx.Err(), checkMetaName(name)); err != nil {
+	if err := errors.Join(ctx.Err(), CheckMetaName(name)); err != nil {
 		return nil, err
 	}
 	f, err := newPending(filepath.Join(d.dir, name))
@@ -124,7 +124,7 @@ func (p *pendingFile) Close() error { return p.Cleanup() }
 
 // PutIndex writes a completion index.
 func (d *Disk) PutIndex(ctx context.Context, name string, data []byte) error {
-	if err := errors.Join(ctx.Err(), checkName("completion index", name)); err != nil {
+	if err := errors.Join(ctx.Err(), CheckName("completion index", name)); err != nil {
 		return err
 	}
 	epoch, _, err := ParseIndexName(name)
@@ -141,20 +141,20 @@ func (d *Disk) PutIndex(ctx context.Context, name string, data []byte) error {
 	}) {
 		return fmt.Errorf("completion index %s: %w", name, ErrFenced)
 	}
-	return putFile(filepath.Join(d.dir, commitsDir, name), data)
+	return putFile(filepath.Join(d.dir, CommitsDir, name), data)
 }
 
 // GetIndex reads a completion index.
 func (d *Disk) GetIndex(ctx context.Context, name string) ([]byte, error) {
-	if err := errors.Join(ctx.Err(), checkName("completion index", name)); err != nil {
+	if err := errors.Join(ctx.Err(), CheckName("completion index", name)); err != nil {
 		return nil, err
 	}
-	return os.ReadFile(filepath.Join(d.dir, commitsDir, name))
+	return os.ReadFile(filepath.Join(d.dir, CommitsDir, name))
 }
 
 // ListIndexes names the completion indexes.
 func (d *Disk) ListIndexes(ctx context.Context) ([]string, error) {
-	return d.list(ctx, commitsDir, func(name string) error {
+	return d.list(ctx, CommitsDir, func(name string) error {
 		_, _, err := ParseIndexName(name)
 		return err
 	})
@@ -162,10 +162,10 @@ func (d *Disk) ListIndexes(ctx context.Context) ([]string, error) {
 
 // RemoveIndex removes a completion index.
 func (d *Disk) RemoveIndex(ctx context.Context, name string) error {
-	if err := errors.Join(ctx.Err(), checkName("completion index", name)); err != nil {
+	if err := errors.Join(ctx.Err(), CheckName("completion index", name)); err != nil {
 		return err
 	}
-	return removeFile(filepath.Join(d.dir, commitsDir, name))
+	return removeFile(filepath.Join(d.dir, CommitsDir, name))
 }
 
 // list names the entries of a directory that are ours, in order.
@@ -220,7 +220,7 @@ func (d *Disk) RemoveVisible(ctx context.Context, family, name string) error {
 // ListVisible gives every file under features/.
 func (d *Disk) ListVisible(ctx context.Context) ([]VisibleFile, error) {
 	var files []VisibleFile
-	err := filepath.WalkDir(filepath.Join(d.dir, featuresDir), func(path string, e fs.DirEntry, err error) error {
+	err := filepath.WalkDir(filepath.Join(d.dir, FeaturesDir), func(path string, e fs.DirEntry, err error) error {
 		if err := errors.Join(err, ctx.Err()); err != nil {
 			return err
 		}
@@ -239,21 +239,21 @@ func (d *Disk) ListVisible(ctx context.Context) ([]VisibleFile, error) {
 			return err
 		}
 		v := VisibleFile{Name: e.Name(), Bytes: info.Size(), Path: filepath.ToSlash(rel)}
-		v.Family = familyOfPath(v.Path)
+		v.Family = FamilyOfPath(v.Path)
 		files = append(files, v)
 		return nil
 	})
 	return files, err
 }
 
-// familyOfPath gives the family whose file has the path, or "".
-func familyOfPath(path string) string {
-	rest, ok := strings.CutPrefix(path, featuresDir+"/"+familyPrefix)
+// FamilyOfPath gives the family whose file has the path, or "".
+func FamilyOfPath(path string) string {
+	rest, ok := strings.CutPrefix(path, FeaturesDir+"/"+FamilyPrefix)
 	if !ok {
 		return ""
 	}
 	escaped, name, ok := strings.Cut(rest, "/")
-	if !ok || checkFileName(name) != nil {
+	if !ok || CheckFileName(name) != nil {
 		return ""
 	}
 	id, err := UnescapeFamily(escaped)
@@ -282,7 +282,7 @@ func (d *Disk) sharedDir(dir string) error {
 
 // visible gives the path of a family's file.
 func (d *Disk) visible(ctx context.Context, family, name string) (string, error) {
-	if err := errors.Join(ctx.Err(), checkFamily(family), checkFileName(name)); err != nil {
+	if err := errors.Join(ctx.Err(), CheckFamily(family), CheckFileName(name)); err != nil {
 		return "", err
 	}
 	return filepath.Join(d.dir, filepath.FromSlash(VisiblePath(family, name))), nil

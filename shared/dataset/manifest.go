@@ -141,7 +141,7 @@ func (m *Manifest) check() error {
 	families := make(map[string]bool, len(m.Families))
 	for i := range m.Families {
 		f := &m.Families[i]
-		if err := checkFamily(f.Family); err != nil {
+		if err := CheckFamily(f.Family); err != nil {
 			return fmt.Errorf("families[%d]: %w", i, err)
 		}
 		if families[f.Family] {
@@ -155,7 +155,7 @@ func (m *Manifest) check() error {
 	paths := make(map[string]bool, len(m.Files))
 	for i := range m.Files {
 		f := &m.Files[i]
-		if err := checkFileName(f.Name); err != nil {
+		if err := CheckFileName(f.Name); err != nil {
 			return fmt.Errorf("files[%d]: %w", i, err)
 		}
 		if !families[f.Family] {

@@ -8,9 +8,9 @@ import (
 // maxNameBytes is what file systems allow for one name, less room for temporary suffixes.
 const maxNameBytes = 200
 
-// checkName refuses what is no plain file name, so that no name from a message can
+// CheckName refuses what is no plain file name, so that no name from a message can
 // reach outside the dataset.
-func checkName(what, name string) error {
+func CheckName(what, name string) error {
 	if name == "" || len(name) > maxNameBytes || name[0] == '.' {
 		return fmt.Errorf("%s %q: a name has 1 to %d bytes and does not begin with a dot", what, name, maxNameBytes)
 	}
@@ -22,9 +22,9 @@ func checkName(what, name string) error {
 	return nil
 }
 
-// checkFileName checks the name of a Parquet file.
-func checkFileName(name string) error {
-	if err := checkName("data file", name); err != nil {
+// CheckFileName checks the name of a Parquet file.
+func CheckFileName(name string) error {
+	if err := CheckName("data file", name); err != nil {
 		return err
 	}
 	if !strings.HasPrefix(name, "part-") || !strings.HasSuffix(name, ".parquet") {
@@ -33,18 +33,19 @@ func checkFileName(name string) error {
 	return nil
 }
 
-// checkMetaName checks the name of a file beside features/.
-func checkMetaName(name string) error {
-	if err := checkName("file", name); err != nil {
+// CheckMetaName checks the name of a file beside features/.
+func CheckMetaName(name string) error {
+	if err := CheckName("file", name); err != nil {
 		return err
 	}
-	if name[0] != '_' || name == commitsDir || name == stagingDir {
+	if name[0] != '_' || name == CommitsDir || name == StagingDir {
 		return fmt.Errorf("file %q: names beside features/ begin with _ and are not those of directories", name)
 	}
 	return nil
 }
 
-func checkFamily(id string) error {
+// CheckFamily checks the id of a family.
+func CheckFamily(id string) error {
 	if id == "" || len(EscapeFamily(id)) > MaxFamilyPathBytes {
 		return fmt.Errorf("family %q cannot be a directory; see CheckFamilyIDs", id)
 	}

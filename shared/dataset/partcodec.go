@@ -245,9 +245,9 @@ func (r *indexReader) familyPart(f *FamilyPart, keys int) {
 	if r.err != nil {
 		return
 	}
-	if err := checkFamily(f.Family); err != nil {
+	if err := CheckFamily(f.Family); err != nil {
 		r.fail(err.Error())
-	} else if err := checkFileName(f.File.Name); err != nil {
+	} else if err := CheckFileName(f.File.Name); err != nil {
 		r.fail(err.Error())
 	} else if _, err := hex.DecodeString(f.File.Checksum); err != nil {
 		r.fail("the checksum of a file is not hexadecimal")

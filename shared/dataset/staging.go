@@ -33,7 +33,7 @@ func (d *Disk) BeginEpoch(ctx context.Context, epoch uint64, token string) error
 
 // EndEpoch removes the epoch's staging directory.
 func (d *Disk) EndEpoch(ctx context.Context, epoch uint64, token string) error {
-	if err := checkName("token of an epoch", token); err != nil {
+	if err := CheckName("token of an epoch", token); err != nil {
 		return err
 	}
 	return d.RemoveStaging(ctx, StagingName(epoch, token))
@@ -41,7 +41,7 @@ func (d *Disk) EndEpoch(ctx context.Context, epoch uint64, token string) error {
 
 // ListStaging names the staging directories.
 func (d *Disk) ListStaging(ctx context.Context) ([]string, error) {
-	return d.list(ctx, stagingDir, func(name string) error {
+	return d.list(ctx, StagingDir, func(name string) error {
 		_, _, err := ParseStagingName(name)
 		return err
 	})
@@ -49,13 +49,13 @@ func (d *Disk) ListStaging(ctx context.Context) ([]string, error) {
 
 // RemoveStaging removes a staging directory.
 func (d *Disk) RemoveStaging(ctx context.Context, name string) error {
-	if err := errors.Join(ctx.Err(), checkName("staging directory", name)); err != nil {
+	if err := errors.Join(ctx.Err(), CheckName("staging directory", name)); err != nil {
 		return err
 	}
 	if _, _, err := ParseStagingName(name); err != nil {
 		return err
 	}
-	parent := filepath.Join(d.dir, stagingDir)
+	parent := filepath.Join(d.dir, StagingDir)
 	if err := removeEnded(parent); err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func (d *Disk) stage(ctx context.Context, path string, write func(io.Writer) err
 	if err != nil {
 		return StagedFile{}, fence(err)
 	}
-	w := newSumWriter(ctx, f)
+	w := NewSumWriter(ctx, f)
 	err = write(w)
 	if err == nil {
 		err = f.Sync()
@@ -124,7 +124,7 @@ func (d *Disk) stage(ctx context.Context, path string, write func(io.Writer) err
 		_ = os.Remove(path) // what remains is swept with the epoch
 		return StagedFile{}, err
 	}
-	return StagedFile{Bytes: w.bytes, Checksum: w.checksum()}, nil
+	return StagedFile{Bytes: w.Bytes(), Checksum: w.Checksum()}, nil
 }
 
 // fence turns "a directory above is not there" into ErrFenced.
@@ -202,10 +202,10 @@ func (d *Disk) moveStaged(from, to string, bytes int64) error {
 }
 
 func (d *Disk) epochDir(ctx context.Context, epoch uint64, token string) (string, error) {
-	if err := errors.Join(ctx.Err(), checkName("token of an epoch", token)); err != nil {
+	if err := errors.Join(ctx.Err(), CheckName("token of an epoch", token)); err != nil {
 		return "", err
 	}
-	return filepath.Join(d.dir, stagingDir, StagingName(epoch, token)), nil
+	return filepath.Join(d.dir, StagingDir, StagingName(epoch, token)), nil
 }
 
 func (d *Disk) staged(ctx context.Context, epoch uint64, token, part, family, name string) (string, error) {
@@ -213,8 +213,8 @@ func (d *Disk) staged(ctx context.Context, epoch uint64, token, part, family, na
 	if err != nil {
 		return "", err
 	}
-	if err := errors.Join(checkName("part", part), checkFamily(family), checkFileName(name)); err != nil {
+	if err := errors.Join(CheckName("part", part), CheckFamily(family), CheckFileName(name)); err != nil {
 		return "", err
 	}
-	return filepath.Join(dir, part, familyPrefix+EscapeFamily(family), name), nil
+	return filepath.Join(dir, part, FamilyPrefix+EscapeFamily(family), name), nil
 }
