@@ -38,7 +38,7 @@ func (r *Runner[U]) newFeed(run *stage.Run, hard context.Context) *feed {
 	}
 	f.work, f.endWork = context.WithCancelCause(hard)
 	f.pull, f.stopPull = context.WithCancel(f.work)
-	f.out = newGatherer(f.work, &r.cfg, run, r.c, r.stats)
+	f.out = newGatherer(f.work, &r.cfg, run, r.c, r.stats, r.outputs)
 	return f
 }
 
@@ -86,6 +86,7 @@ func (r *Runner[U]) feed(ctx context.Context, f *feed) {
 		ok := r.acquire(f, h)
 		<-f.room
 		if !ok {
+			h.giveBack(stopDelay)
 			continue
 		}
 		r.work.Go(func() { r.process(f, h) })
@@ -96,22 +97,34 @@ func (r *Runner[U]) feed(ctx context.Context, f *feed) {
 // last pull of ours, which nobody listens to any more.
 const stopDelay = 100 * time.Millisecond
 
-// acquire waits for a place in hand and a worker.
+// acquire waits for a place in hand, a worker and the memory that the message will take;
+// false if the pulling ends before.
 func (r *Runner[U]) acquire(f *feed, h *held) bool {
 	select {
 	case f.held <- struct{}{}:
 	case <-f.pull.Done():
-		h.giveBack(stopDelay)
 		return false
 	}
 	select {
 	case f.slots <- struct{}{}:
-		return true
 	case <-f.pull.Done():
 		<-f.held
-		h.giveBack(stopDelay)
 		return false
 	}
+	h.working, h.held = r.cfg.Weigh(h.msg.Data())
+	h.working = max(h.working, h.held)
+	if r.memory.Try(f.run.ID, h.working) {
+		return true
+	}
+	if r.cfg.Full != nil {
+		r.cfg.Full(f.run.ID)
+	}
+	if r.memory.Take(f.pull, f.run.ID, h.working) == nil {
+		return true
+	}
+	<-f.slots
+	<-f.held
+	return false
 }
 
 // fetch pulls messages as there is room for them, until the feed's pulling ends.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/fastfeaturefetch/fff/shared/broker"
 	"github.com/fastfeaturefetch/fff/shared/packed"
+	"github.com/fastfeaturefetch/fff/shared/room"
 	"github.com/fastfeaturefetch/fff/shared/stage"
 	"github.com/fastfeaturefetch/fff/shared/work"
 	"github.com/fastfeaturefetch/fff/streams"
@@ -31,6 +32,7 @@ type gatherer struct {
 	c     *broker.Client
 	stats *Stats
 	slots chan struct{}
+	room  *room.Room // of the process
 
 	mu   sync.Mutex
 	idle map[destination][]*batch
@@ -49,38 +51,61 @@ type batch struct {
 	packed   *packed.Builder // to the writer
 	block    work.Block      // to the other stages
 	bytes    int             // of block
+	memory   int64           // what it has of the room
 	trackers map[*tracker]struct{}
 	due      bool // its linger is over: publish when given back
 	taken    bool
 }
 
-func newGatherer(ctx context.Context, cfg *Config, run *stage.Run, c *broker.Client, stats *Stats) *gatherer {
-	return &gatherer{ctx: ctx, cfg: cfg, run: run, c: c, stats: stats,
+func newGatherer(ctx context.Context, cfg *Config, run *stage.Run, c *broker.Client, stats *Stats, outputs *room.Room) *gatherer {
+	return &gatherer{ctx: ctx, cfg: cfg, run: run, c: c, stats: stats, room: outputs,
 		slots: make(chan struct{}, publishing), idle: map[destination][]*batch{}}
 }
 
 var builders = sync.Pool{New: func() any { return packed.NewBuilder() }}
 
+// batchBytes is what a batch takes while it is gathered and encoded.
+const batchBytes = 2 * work.MaxPublishBytes
+
 // take gives a batch with room for need more bytes, a new one if it is not to be shared.
-func (g *gatherer) take(d destination, need int, alone bool) (b, full *batch) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	list := g.idle[d]
-	if n := len(list); n > 0 && !alone {
-		b := list[n-1]
-		g.idle[d] = list[:n-1]
-		b.taken = true
-		if b.packed != nil || b.bytes+need <= work.MaxMessageBytes {
+// Before it makes one it waits until there is memory for it. Those that are being gathered
+// hold some only until they are published, which waits for the broker and nothing else.
+func (g *gatherer) take(ctx context.Context, d destination, need int, alone bool) (*batch, error) {
+	if !alone {
+		b, full := g.reuse(d, need)
+		if b != nil {
 			return b, nil
 		}
-		full = b
+		if full != nil {
+			g.publish(ctx, full)
+		}
 	}
-	b = &batch{dest: d, trackers: map[*tracker]struct{}{}, taken: true}
+	if err := g.room.Take(ctx, g.run.ID, batchBytes); err != nil {
+		return nil, err
+	}
+	b := &batch{dest: d, trackers: map[*tracker]struct{}{}, taken: true, memory: batchBytes}
 	if d.to == stage.Writer {
 		b.packed = builders.Get().(*packed.Builder)
 	}
 	time.AfterFunc(g.cfg.Linger, func() { g.lingered(b) })
-	return b, full
+	return b, nil
+}
+
+// reuse gives an idle batch with room for need more bytes, or one that is too full for it.
+func (g *gatherer) reuse(d destination, need int) (b, full *batch) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	list := g.idle[d]
+	if len(list) == 0 {
+		return nil, nil
+	}
+	last := list[len(list)-1]
+	g.idle[d] = list[:len(list)-1]
+	last.taken = true
+	if last.packed != nil || last.bytes+need <= work.MaxMessageBytes {
+		return last, nil
+	}
+	return nil, last
 }
 
 // give returns a batch that has room left.
@@ -146,14 +171,36 @@ func (b *batch) empty() bool {
 }
 
 func (g *gatherer) finish(b *batch, err error) {
+	b.recycle()
+	g.room.Give(g.run.ID, b.memory)
 	for t := range b.trackers {
 		t.done(err)
 	}
+}
+
+// recycle gives the builder to other batches.
+func (b *batch) recycle() {
 	if b.packed != nil {
 		b.packed.Reset()
 		builders.Put(b.packed)
 		b.packed = nil
 	}
+}
+
+// encode gives the batch's message, and gives back the memory that it was made with.
+func (g *gatherer) encode(b *batch) (data []byte) {
+	if b.packed != nil {
+		data = b.packed.Encode(make([]byte, 0, b.packed.Size()), b.dest.src)
+		b.recycle()
+	} else {
+		data = b.block.Encode()
+		b.block.Requests = nil
+	}
+	if rest := b.memory - int64(len(data)); rest > 0 {
+		b.memory -= rest
+		g.room.Give(g.run.ID, rest)
+	}
+	return data
 }
 
 // discard drops a batch whose content a panic has left in the middle of something.
@@ -178,13 +225,7 @@ func (g *gatherer) send(b *batch, found func()) error {
 	}
 	defer func() { <-g.slots }()
 	found()
-	var data []byte
-	if b.packed != nil {
-		data = b.packed.Encode(make([]byte, 0, b.packed.Size()), b.dest.src)
-	} else {
-		data = b.block.Encode()
-	}
-	msg := &nats.Msg{Subject: streams.Subject(b.dest.to, g.run.ID), Data: data, Header: nats.Header{
+	msg := &nats.Msg{Subject: streams.Subject(b.dest.to, g.run.ID), Data: g.encode(b), Header: nats.Header{
 		streams.HeaderEpoch: {strconv.FormatUint(g.run.Epoch, 10)},
 		// Saves a copy when an answer is lost and the message is sent again; nothing
 		// depends on it.
@@ -250,14 +291,17 @@ type outputs struct {
 
 // Cells implements stage.Outputs.
 func (o *outputs) Cells(ctx context.Context, src packed.Source, fn func(*packed.Builder) error) error {
-	b, _ := o.g.take(destination{stage.Writer, src}, 0, o.alone)
+	b, err := o.g.take(ctx, destination{stage.Writer, src}, 0, o.alone)
+	if err != nil {
+		return err
+	}
 	before, returned := b.packed.Rows(), false
 	defer func() {
 		if !returned {
 			o.g.discard(b)
 		}
 	}()
-	err := fn(b.packed)
+	err = fn(b.packed)
 	returned = true
 	if n := b.packed.Rows() - before; n > 0 {
 		o.t.add(b)
@@ -277,9 +321,9 @@ func (o *outputs) Request(ctx context.Context, to stage.Name, r work.Request) er
 		return fmt.Errorf("no requests go to stage %s", to)
 	}
 	size := r.Size()
-	b, full := o.g.take(destination{to: to}, size, o.alone)
-	if full != nil {
-		o.g.publish(ctx, full)
+	b, err := o.g.take(ctx, destination{to: to}, size, o.alone)
+	if err != nil {
+		return err
 	}
 	b.block.Requests = append(b.block.Requests, r)
 	b.bytes += size

@@ -20,6 +20,9 @@ type held struct {
 	renew     time.Duration
 	until     time.Time // the lease is not kept beyond
 
+	// Bytes that it takes while it is worked on, and from then on until it is settled.
+	working, held int64
+
 	mu      sync.Mutex
 	renewed time.Time
 	settled bool                    // or given up, because the lease was over before the work began

@@ -10,11 +10,17 @@ import (
 
 var errLeaseOver = errors.New("the longest lease of a message is over")
 
-// process works on one message. It holds a worker's slot until its units are done, and a
-// place in hand until it is settled.
+// process works on one message. It holds a worker's slot, and the memory of its units,
+// until they are done; a place in hand, and its own memory, until it is settled.
 func (r *Runner[U]) process(f *feed, h *held) {
-	defer func() { <-f.held }()
-	free := sync.OnceFunc(func() { <-f.slots })
+	defer func() {
+		r.memory.Give(f.run.ID, h.held)
+		<-f.held
+	}()
+	free := sync.OnceFunc(func() {
+		r.memory.Give(f.run.ID, h.working-h.held)
+		<-f.slots
+	})
 	defer free()
 	if h.epoch != 0 && h.epoch < f.run.Epoch {
 		_ = h.ack(f.work, false) // purged or about to be: a message of an epoch that has ended

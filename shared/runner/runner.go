@@ -17,6 +17,7 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/broker"
 	"github.com/fastfeaturefetch/fff/shared/broker/fleet"
 	"github.com/fastfeaturefetch/fff/shared/broker/runs"
+	"github.com/fastfeaturefetch/fff/shared/room"
 	"github.com/fastfeaturefetch/fff/shared/stage"
 )
 
@@ -30,6 +31,18 @@ type Config struct {
 	// their share.
 	Workers int // messages worked on at the same time
 	MaxHeld int // messages in hand, those that wait for their outputs' acks included
+
+	// Memory is how many bytes the messages in hand may take, over all runs; 64 MiB when 0.
+	Memory int64
+	// Weigh tells how many bytes a message in hand takes: until its units are done, and from
+	// then until its outputs are acknowledged. When nil it is ten times its size, which is
+	// what requests take that were decoded, and then its size.
+	Weigh func(data []byte) (working, held int64)
+	// Full, when set, is told that a message of a run waits for memory.
+	Full func(run string)
+	// Outputs is how many bytes outputs may take on their way to the broker, over all runs;
+	// 48 MiB when 0.
+	Outputs int64
 
 	MaxLease time.Duration // after it a message is given back to the queue
 	Linger   time.Duration // how long an output waits for others to travel with
@@ -45,6 +58,12 @@ type Config struct {
 	DoubleAck bool
 }
 
+// Defaults of Config, in bytes.
+const (
+	DefaultMemory  = 64 << 20
+	DefaultOutputs = 48 << 20
+)
+
 func (c *Config) setDefaults() {
 	c.Workers = max(c.Workers, 1)
 	c.MaxHeld = max(c.MaxHeld, 2*c.Workers)
@@ -56,6 +75,15 @@ func (c *Config) setDefaults() {
 	}
 	if c.Grace == 0 {
 		c.Grace = 20 * time.Second
+	}
+	if c.Memory == 0 {
+		c.Memory = DefaultMemory
+	}
+	if c.Outputs == 0 {
+		c.Outputs = DefaultOutputs
+	}
+	if c.Weigh == nil {
+		c.Weigh = func(data []byte) (working, held int64) { return 10 * int64(len(data)), int64(len(data)) }
 	}
 	if c.Attempts == nil {
 		c.Attempts = func(*stage.Run) int { return 5 }
@@ -75,6 +103,9 @@ type Runner[U any] struct {
 	lease *leaseKeeper
 	stats *Stats
 
+	memory  *room.Room // of messages in hand
+	outputs *room.Room // of what is made of them, on its way to the broker
+
 	refresh chan struct{} // the runs are to be looked at now
 
 	mu    sync.Mutex
@@ -92,6 +123,7 @@ func New[U any](cfg Config, st stage.Stage[U], c *broker.Client, m *Metrics, log
 		refresh: make(chan struct{}, 1),
 		feeds:   map[string]*feed{},
 		lease:   newLeaseKeeper(), stats: newStats(), state: "starting",
+		memory: room.New(cfg.Memory), outputs: room.New(cfg.Outputs),
 	}
 	return r
 }
