@@ -122,10 +122,16 @@ func (s *Stage) stageFamily(ctx context.Context, a *assembly, place *Place, part
 		}
 	}
 	f.FromDynamoDB = rows.FromDynamoDB()
+	known := s.knownColumns(a.run, family, nil)
+	memory := min(rows.LargestGroup(len(known)), s.bounds.EncodeBytes)
+	if err := s.encoding.Acquire(ctx, memory); err != nil {
+		return f, err
+	}
+	defer s.encoding.Release(memory)
 	f.File.Name = dataset.PartFile(a.run.Epoch, part)
 	file, err := place.Store.Stage(ctx, a.run.Epoch, place.Token, part, family, f.File.Name, func(w io.Writer) error {
 		var err error
-		f.File.Columns, f.File.Rows, err = dataset.WriteFamily(w, *declared, rows, s.knownColumns(a.run, family, nil))
+		f.File.Columns, f.File.Rows, err = dataset.WriteFamily(w, *declared, rows, known)
 		return err
 	})
 	if err != nil {

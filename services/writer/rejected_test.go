@@ -62,7 +62,7 @@ func TestRejectedCellsStayOut(t *testing.T) {
 	place := func(context.Context, *stage.Run) (*writer.Place, error) {
 		return &writer.Place{Store: disk, Token: "token"}, nil
 	}
-	s := writer.NewStage(writer.Bounds{BufferBytes: 1 << 20, PartBytes: 1, PartAge: time.Hour, Flushes: 1}, "w", place, decide, zerolog.Nop())
+	s := writer.NewStage(writer.Bounds{EncodeBytes: 1 << 20, PartBytes: 1, PartAge: time.Hour, Flushes: 1}, "w", place, decide, zerolog.Nop())
 	b := packed.NewBuilder()
 	block := b.Block("credit")
 	for i := range 5 {

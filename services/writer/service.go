@@ -17,7 +17,7 @@ import (
 
 // Config is what the environment says of the writer.
 type Config struct {
-	BufferBytes int64         `envconfig:"FFF_WRITER_BUFFER_BYTES" default:"268435456" unit:"bytes" desc:"Packed cells held in memory over all runs."`
+	BufferBytes int64         `envconfig:"FFF_WRITER_BUFFER_BYTES" default:"268435456" unit:"bytes" desc:"Memory of packed cells until they are committed, over all runs; a run that is alone uses two thirds of it."`
 	PartBytes   int64         `envconfig:"FFF_WRITER_PART_BYTES" default:"67108864" unit:"bytes" desc:"Packed cells of a part; a part is staged when it has grown to this."`
 	PartAge     time.Duration `envconfig:"FFF_WRITER_PART_AGE" default:"10s" desc:"A part is staged when its first cell has waited for so long."`
 }
@@ -33,6 +33,10 @@ func (c *Config) Validate() error {
 	}
 	return nil
 }
+
+// flushes is how many parts are written at the same time: one is encoded while the disk
+// works on another.
+const flushes = 2
 
 // Service is the writer.
 type Service struct {
@@ -50,12 +54,13 @@ type Service struct {
 func New(cfg Config, d service.Deps) *Service {
 	s := &Service{d: d, bucket: runs.Open(d.Client.NC, d.Client.JS), places: map[*stage.Run]*Place{}}
 	s.commit = &logCommitter{c: d.Client, log: d.Log, logs: map[string]*followed{}}
-	b := Bounds{BufferBytes: cfg.BufferBytes, PartBytes: cfg.PartBytes, PartAge: cfg.PartAge, Flushes: 2}
+	b := Bounds{EncodeBytes: flushes * cfg.PartBytes, PartBytes: cfg.PartBytes, PartAge: cfg.PartAge, Flushes: flushes}
 	s.stage = NewStage(b, d.Instance, s.place, s.commit, d.Log)
 	s.runner = runner.New(runner.Config{
 		Stage: stage.Writer, Service: "writer", Instance: d.Instance,
 		// A message is held until it is committed, so what bounds the writer is bytes.
-		Workers: 8192, MaxHeld: 8192, Grace: d.Grace, DoubleAck: true,
+		Workers: 8192, MaxHeld: 8192, Memory: cfg.BufferBytes, Weigh: Weigh, Full: s.stage.Full,
+		Grace: d.Grace, DoubleAck: true,
 	}, s.stage, d.Client, d.Metrics, d.Log)
 	return s
 }

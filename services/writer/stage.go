@@ -37,7 +37,7 @@ type Place struct {
 
 // Bounds of the writer.
 type Bounds struct {
-	BufferBytes int64         // packed cells held over all runs, flushing ones included
+	EncodeBytes int64         // values in row groups that are encoded at the same time, over all runs
 	PartBytes   int64         // packed cells of a part
 	PartAge     time.Duration // a part is staged when its first cell has waited for so long
 	Flushes     int           // parts written at the same time
@@ -51,8 +51,8 @@ type Stage struct {
 	committer Committer
 	log       zerolog.Logger
 
-	room    *semaphore.Weighted
-	flushes *semaphore.Weighted
+	flushes  *semaphore.Weighted
+	encoding *semaphore.Weighted
 
 	mu      sync.Mutex
 	open    map[*stage.Run]*assembly
@@ -64,7 +64,7 @@ type Stage struct {
 func NewStage(b Bounds, instance string, place func(context.Context, *stage.Run) (*Place, error), c Committer, log zerolog.Logger) *Stage {
 	return &Stage{
 		bounds: b, instance: instance, place: place, committer: c, log: log,
-		room: semaphore.NewWeighted(b.BufferBytes), flushes: semaphore.NewWeighted(int64(b.Flushes)),
+		flushes: semaphore.NewWeighted(int64(b.Flushes)), encoding: semaphore.NewWeighted(b.EncodeBytes),
 		open: map[*stage.Run]*assembly{}, known: map[*stage.Run]map[string][]dataset.Column{},
 	}
 }
@@ -112,16 +112,29 @@ func cellsOf(p *packed.Message) *work.Block {
 	return &b
 }
 
+// Weigh tells the bytes that a message takes until its cells are committed: itself, its
+// views, and the entries of its cells in the part.
+func Weigh(data []byte) (working, held int64) {
+	const (
+		perMessage = 8 << 10 // the goroutine that waits, and its lease
+		perSample  = 96      // number and key in the part
+		perRow     = 12      // pick, and bit in the part
+	)
+	f := packed.FootprintOf(data)
+	n := perMessage + f.Bytes + perSample*int64(f.Samples) + perRow*int64(f.Rows)
+	return n, n
+}
+
+// Full closes parts because a message of the run waits for memory: the run's own, and the
+// largest of all.
+func (s *Stage) Full(run string) {
+	s.Flush(run)
+	s.flushLargest()
+}
+
 // Do implements stage.Stage. It returns when the message's cells are committed.
 func (s *Stage) Do(ctx context.Context, m *stage.Message, u *Unit, _ stage.Outputs) []stage.Verdict[*Unit] {
-	size := min(int64(len(m.Data)), s.bounds.BufferBytes)
-	if !s.room.TryAcquire(size) {
-		s.flushLargest()
-		if err := s.room.Acquire(ctx, size); err != nil {
-			return []stage.Verdict[*Unit]{{Rest: u, Err: err}} // the context's, which the runner knows
-		}
-	}
-	a, drift := s.add(m.Run, u.message, size)
+	a, drift := s.add(m.Run, u.message, int64(len(m.Data)))
 	var verdicts []stage.Verdict[*Unit]
 	if drift != nil {
 		verdicts = append(verdicts, *drift)
@@ -209,9 +222,7 @@ func (s *Stage) closeLocked(a *assembly) {
 	delete(s.open, a.run)
 	a.timer.Stop()
 	go func() {
-		err := s.write(a)
-		s.room.Release(a.bytes)
-		a.finish(err)
+		a.finish(s.write(a))
 	}()
 }
 

@@ -1,10 +1,12 @@
 package writer
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -88,7 +90,7 @@ func newFixture(t *testing.T, b Bounds, families string, store func(dataset.Stor
 const families = "  - {id: a, cached: false}\n  - {id: b, cached: false}\n"
 
 func wide() Bounds {
-	return Bounds{BufferBytes: 1 << 20, PartBytes: 1 << 19, PartAge: time.Hour}
+	return Bounds{EncodeBytes: 1 << 20, PartBytes: 1 << 19, PartAge: time.Hour}
 }
 
 // hollow is a dataset whose files hold nothing. Tests with a clock of their own use it: the
@@ -207,43 +209,68 @@ func TestFlush(t *testing.T) {
 	})
 }
 
-// A message that finds no room has the largest part written, and waits until it is.
-func TestBufferIsBounded(t *testing.T) {
+// When a message waits for memory, its run's part is written, and the largest of all.
+func TestFull(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		data := message("a", "u1")
-		b := wide()
-		b.BufferBytes = int64(2 * len(data))
-		f := newFixture(t, b, families, hollow)
-		decide := make(chan struct{})
-		f.desk.verdict = func(int, *commitlog.Staged) (commitlog.Outcome, *commitlog.Entry, error) {
-			<-decide
-			return commitlog.Committed, &commitlog.Entry{}, nil
-		}
-		one, two := f.send(t.Context(), data), f.send(t.Context(), message("a", "u2"))
+		f := newFixture(t, wide(), families, hollow)
+		one := f.send(t.Context(), message("a", "u1"))
 		synctest.Wait()
 		if f.desk.count() != 0 {
-			t.Fatal("a part was written though there was room")
+			t.Fatal("a part was written though nobody waits for memory")
 		}
-		three := f.send(t.Context(), message("a", "u3"))
-		synctest.Wait()
-		if f.desk.count() != 1 {
-			t.Fatalf("%d parts were written for want of room", f.desk.count())
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		four := f.send(ctx, message("a", "u4"))
-		synctest.Wait()
-		cancel()
-		if v := <-four; len(v) != 1 || !errors.Is(v[0].Err, context.Canceled) {
-			t.Errorf("a message that gives up waiting for room gets %v", v)
-		}
-		close(decide)
+		f.stage.Full("another run")
 		noVerdict(t, <-one)
-		noVerdict(t, <-two)
+		two := f.send(t.Context(), message("a", "u2"))
 		synctest.Wait()
-		f.stage.Flush("demo")
-		noVerdict(t, <-three)
+		f.stage.Full("demo")
+		noVerdict(t, <-two)
 	})
+}
+
+// What a message weighs is at least what the garbage collector finds of it: of one with
+// many columns and few rows that is many times its size.
+func TestWeigh(t *testing.T) {
+	for _, shape := range []struct{ families, features, rows int }{{20, 60, 1}, {1, 60, 500}, {1, 1, 10_000}, {40, 1000, 1}} {
+		b, yaml := packed.NewBuilder(), ""
+		for f := range shape.families {
+			yaml += fmt.Sprintf("  - {id: family-%d, cached: false}\n", f)
+			k := b.Block(fmt.Sprintf("family-%d", f))
+			for row := range shape.rows {
+				k.Begin()
+				for i := range shape.features {
+					k.Int64(fmt.Appendf(nil, "feature-%d", i), int64(row))
+				}
+				k.End(b.Sample(fmt.Sprintf("user-%d", row), ms))
+			}
+		}
+		data := b.Encode(nil, packed.DynamoDB)
+		const copies = 20
+		fixture := newFixture(t, wide(), yaml, hollow)
+		a := newAssembly(fixture.run)
+		before := heap()
+		for range copies {
+			units, err := fixture.stage.Units(&stage.Message{Data: bytes.Clone(data)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			a.add(units[0].message, int64(len(data)))
+		}
+		took := heap() - before
+		runtime.KeepAlive(a)
+		weight, _ := Weigh(data)
+		if took > copies*weight || weight > 16*int64(len(data))+(64<<10) {
+			t.Errorf("%d messages of %d bytes (%+v) take %d bytes and weigh %d", copies, len(data), shape, took, copies*weight)
+		}
+	}
+}
+
+func heap() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }
 
 func TestCellStandsOnceInAPart(t *testing.T) {

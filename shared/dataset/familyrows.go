@@ -79,6 +79,23 @@ func (f *FamilyRows) groups(columns int) [][]pick {
 	return append(groups, f.picks[start:])
 }
 
+// LargestGroup estimates the bytes of values of the largest row group that the rows are
+// written as, in a file of at least so many columns.
+func (f *FamilyRows) LargestGroup(columns int) int64 {
+	for i := range f.picks {
+		columns = max(columns, len(f.picks[i].block.Columns))
+	}
+	largest := 0
+	for _, group := range f.groups(columns) {
+		bytes := 0
+		for i := range group {
+			bytes += group[i].bytes(columns)
+		}
+		largest = max(largest, bytes)
+	}
+	return int64(largest)
+}
+
 // bytes estimates what the pick's values take in a file of so many columns.
 func (p *pick) bytes(columns int) int {
 	n := len(p.rows) * (32 + 8*columns)

@@ -3,7 +3,7 @@ package packed
 // What a Builder keeps from one message to the next. Beyond these it starts afresh, so
 // that one unusual message does not hold memory for ever.
 const (
-	maxKeptBytes    = 8 << 20
+	MaxKeptBytes    = 2 << 20
 	maxKeptFeatures = 1 << 15
 )
 
@@ -52,12 +52,12 @@ func (b *Builder) Reset() {
 	for _, l := range b.layouts {
 		features += len(l.names)
 	}
-	if b.kept > maxKeptBytes || features > maxKeptFeatures {
+	if b.kept > MaxKeptBytes || features > maxKeptFeatures {
 		clear(b.layouts)
 		b.kept = 0
 	}
 	clear(b.shared)
-	b.samples.reset(maxKeptBytes)
+	b.samples.reset(MaxKeptBytes)
 	b.size, b.rows, b.last, b.droppable = messageOverhead, 0, 0, false
 }
 

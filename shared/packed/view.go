@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"math"
 	"math/bits"
+	"sync"
+	"unsafe"
 )
 
 // Message is a decoded message. User ids and texts are views into the decoded bytes.
@@ -15,6 +17,58 @@ type Message struct {
 	present []uint64 // memory of all columns' bitmaps
 	ranks   []uint32 // and of their ranks
 	names   interner
+}
+
+// Footprint is what a decoded message takes.
+type Footprint struct {
+	Bytes         int64 // of memory, the decoded bytes included
+	Samples, Rows int
+}
+
+// FootprintOf tells what an encoded message takes once it is decoded; of one that cannot
+// be, its size.
+func FootprintOf(data []byte) Footprint {
+	m := scratch.Get().(*Message)
+	defer scratch.Put(m)
+	m.names = interner{}
+	if Decode(data, m) != nil {
+		return Footprint{Bytes: int64(len(data))}
+	}
+	defer m.drop()
+	return m.footprint(len(data))
+}
+
+func (m *Message) footprint(size int) Footprint {
+	f := Footprint{Samples: len(m.Samples)}
+	f.Bytes = int64(size) + sizes.sample*int64(len(m.Samples)) + 8*int64(len(m.present)) + 4*int64(len(m.ranks)) +
+		int64(m.names.bytes) + internedBytes*int64(len(m.names.known))
+	for i := range m.Blocks {
+		b := &m.Blocks[i]
+		f.Rows += len(b.SampleOf)
+		f.Bytes += sizes.block + 4*int64(len(b.SampleOf)) + sizes.column*int64(len(b.Columns))
+	}
+	return f
+}
+
+// sizes are those of what a message is decoded into.
+var sizes = struct{ sample, block, column int64 }{
+	int64(unsafe.Sizeof(Sample{})), int64(unsafe.Sizeof(BlockView{})), int64(unsafe.Sizeof(Column{})),
+}
+
+// internedBytes is what a name takes in the table of names, beside its own bytes.
+const internedBytes = 48
+
+var scratch = sync.Pool{New: func() any { return new(Message) }}
+
+// drop lets go of the decoded bytes, and keeps the memory that was made for them.
+func (m *Message) drop() {
+	clear(m.Samples)
+	for i := range m.Blocks {
+		columns := m.Blocks[i].Columns
+		for c := range columns {
+			columns[c] = Column{Name: columns[c].Name}
+		}
+	}
 }
 
 // Sample is a user at a point in time (epoch milliseconds).

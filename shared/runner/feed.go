@@ -117,7 +117,7 @@ func (r *Runner[U]) acquire(f *feed, h *held) bool {
 		return true
 	}
 	if r.cfg.Full != nil {
-		r.cfg.Full(f.run.ID)
+		defer r.insist(f)()
 	}
 	if r.memory.Take(f.pull, f.run.ID, h.working) == nil {
 		return true
@@ -125,6 +125,19 @@ func (r *Runner[U]) acquire(f *feed, h *held) bool {
 	<-f.slots
 	<-f.held
 	return false
+}
+
+// insist says that a message of the run waits for memory, again and again until it is
+// called off: messages that have just been taken in may not be where it is heard yet.
+func (r *Runner[U]) insist(f *feed) (stop func()) {
+	ctx, cancel := context.WithCancel(f.pull)
+	go func() {
+		for ctx.Err() == nil {
+			r.cfg.Full(f.run.ID)
+			_ = sleep(ctx, 100*time.Millisecond)
+		}
+	}()
+	return cancel
 }
 
 // fetch pulls messages as there is room for them, until the feed's pulling ends.
