@@ -31,7 +31,7 @@ func Seed(t testing.TB) uint64 {
 // Moment is when a system is killed.
 type Moment struct {
 	Name    string
-	reached func() bool
+	Reached func() bool
 }
 
 // After is a moment some time after the start.
@@ -69,7 +69,7 @@ func KillAt(t testing.TB, p *Process, m Moment) bool {
 			ended = true
 		default:
 		}
-		return ended || m.reached()
+		return ended || m.Reached()
 	})
 	p.Kill()
 	return !ended

@@ -83,8 +83,7 @@ func readFile(ctx context.Context, dir, path string) (*File, error) {
 	f := &File{Name: filepath.Base(path)}
 	parent := filepath.Base(filepath.Dir(path))
 	var err error
-	// The escapes of a path are a subset of a URL's.
-	if f.Family, err = url.PathUnescape(strings.TrimPrefix(parent, "family=")); err != nil {
+	if f.Family, err = unescape(parent); err != nil {
 		return nil, err
 	}
 	if !strings.HasPrefix(parent, "family=") || filepath.Dir(filepath.Dir(path)) != "features" ||
@@ -123,6 +122,12 @@ func readFile(ctx context.Context, dir, path string) (*File, error) {
 		return nil, fmt.Errorf("%d rows; its footer says %d", f.Rows, r.NumRows())
 	}
 	return f, nil
+}
+
+// unescape gives the family that a directory is named for. The escapes of a path are a
+// subset of a URL's.
+func unescape(dir string) (string, error) {
+	return url.PathUnescape(strings.TrimPrefix(dir, "family="))
 }
 
 func checkSchema(s *arrow.Schema) error {

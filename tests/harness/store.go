@@ -73,16 +73,7 @@ func liveFiles(t testing.TB, j *Job, store string) []commitlog.File {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := commits.New(client, j.Run, func(e *commitlog.Entry) (files []commitlog.File, err error) {
-		if e.Base == "" {
-			return nil, nil
-		}
-		data, err := os.ReadFile(filepath.Join(j.Dataset(), "_commits", e.Base))
-		if err != nil {
-			return nil, err
-		}
-		return files, json.Unmarshal(data, &files)
-	})
+	log := commits.New(client, j.Run, j.base)
 	if err := log.CatchUp(ctx); err != nil {
 		t.Logf("the commit log cannot be read (%v): nothing is committed in it", err)
 		return nil
@@ -90,4 +81,16 @@ func liveFiles(t testing.TB, j *Job, store string) []commitlog.File {
 	var files []commitlog.File
 	log.View(func(s *commitlog.State) { files = s.Files() })
 	return files
+}
+
+// base reads the files that an epoch of the job's run started with.
+func (j *Job) base(e *commitlog.Entry) (files []commitlog.File, err error) {
+	if e.Base == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(filepath.Join(j.Dataset(), "_commits", e.Base))
+	if err != nil {
+		return nil, err
+	}
+	return files, json.Unmarshal(data, &files)
 }

@@ -1,0 +1,84 @@
+package harness
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/fastfeaturefetch/fff/shared/broker"
+	"github.com/fastfeaturefetch/fff/shared/broker/commits"
+	"github.com/fastfeaturefetch/fff/shared/commitlog"
+	"github.com/fastfeaturefetch/fff/shared/settings"
+	"github.com/fastfeaturefetch/fff/streams"
+)
+
+// asking bounds a question to the broker of a fleet, which may be away.
+const asking = 5 * time.Second
+
+// with calls fn with a connection to the broker, which ends with it. It gives false if the
+// broker is away.
+func (f *Fleet) with(fn func(context.Context, *broker.Client) error) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), asking)
+	defer cancel()
+	nc, err := broker.Connect(ctx, settings.NATS{URL: f.URL}, "tests", zerolog.Nop())
+	if err != nil {
+		return false
+	}
+	defer nc.Close()
+	c, err := broker.NewClient(nc)
+	return err == nil && fn(ctx, c) == nil
+}
+
+// leaseHolder gives the id of the instance that holds a lease, "" if nobody does.
+func (f *Fleet) leaseHolder(name string) (id string) {
+	f.with(func(ctx context.Context, c *broker.Client) error {
+		st, err := c.JS.Stream(ctx, "KV_"+streams.LeasesBucket)
+		if err != nil {
+			return err
+		}
+		last, err := st.GetLastMsgForSubject(ctx, "$KV."+streams.LeasesBucket+"."+name)
+		if err == nil {
+			id = string(last.Data)
+		}
+		return err
+	})
+	return id
+}
+
+// Look checks, while the job goes on, that every visible file is committed. It gives false
+// if that cannot be told now, because the broker is away or the run is torn down.
+func (f *Fleet) Look(t testing.TB, j *Job) bool {
+	t.Helper()
+	visible, err := Visible(j.Dataset())
+	if err != nil || len(visible) == 0 {
+		return false // a directory was swapped while it was listed
+	}
+	told := false
+	f.with(func(ctx context.Context, c *broker.Client) error {
+		// Read after the files were listed: what was visible by then is in it.
+		log := commits.New(c, j.Run, j.base)
+		if err := log.CatchUp(ctx); err != nil {
+			return err
+		}
+		log.View(func(s *commitlog.State) {
+			told = s.Epoch > 0 // else the run is torn down, and its log with it
+			for _, path := range visible {
+				if id, ok := fileID(path); told && ok && s.Stranger(id) {
+					t.Errorf("%s is visible, but not committed", path)
+				}
+			}
+		})
+		return nil
+	})
+	return told
+}
+
+// fileID gives what the commit log knows a visible file by.
+func fileID(path string) (id commitlog.FileID, ok bool) {
+	family, err := unescape(filepath.Base(filepath.Dir(path)))
+	return commitlog.FileID{Family: family, Name: filepath.Base(path)}, err == nil && strings.HasSuffix(path, ".parquet")
+}
