@@ -39,7 +39,7 @@ feature_service: {url: "http://127.0.0.1:1/"}
 // getter is a BatchGetter.
 type getter func(ctx context.Context, table string, keys []string) (body string, err error)
 
-func (g getter) BatchGet(ctx context.Context, table string, request, dst []byte) ([]byte, error) {
+func (g getter) BatchGet(ctx context.Context, table string, request, dst []byte, _ func(context.Context, int) error) ([]byte, error) {
 	var r struct {
 		RequestItems map[string]struct {
 			Keys []map[string]map[string]string

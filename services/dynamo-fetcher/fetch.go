@@ -15,8 +15,9 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/work"
 )
 
-// maxKeptBuffer bounds the buffers that are kept for other calls.
-const maxKeptBuffer = 4 << 20
+// usualAnswer is room for a usual answer, which a call has before it is made. A buffer
+// that has grown beyond it is not kept for other calls.
+const usualAnswer = 256 << 10
 
 // fetch is the work on one block. The calls change only their own keys' cells.
 type fetch struct {
@@ -93,9 +94,64 @@ type outcome struct {
 const sizeLimit = 1 << 20
 
 // buffers are the bodies of one exchange.
-type buffers struct{ request, answer []byte }
+type buffers struct {
+	request, answer []byte
+
+	stage  *Stage
+	run    string
+	room   int64 // that they have of the stage's
+	beyond bool  // the answer may grow beyond the room
+}
 
 var bufferPool = sync.Pool{New: func() any { return new(buffers) }}
+
+// newBuffers gives buffers when there is room for a request and a usual answer.
+func (s *Stage) newBuffers(ctx context.Context, run string, request int) (*buffers, error) {
+	n := int64(request + usualAnswer)
+	if err := s.answers.Take(ctx, run, n); err != nil {
+		return nil, err
+	}
+	b := bufferPool.Get().(*buffers)
+	b.stage, b.run, b.room = s, run, n
+	return b, nil
+}
+
+// grow is asked before the answer takes so many bytes. When there is no room for that it
+// waits until the answer may be the one that needs none: what waits here holds room, so
+// waiting for more of it could be for ever.
+func (b *buffers) grow(ctx context.Context, size int) error {
+	more := int64(size) - b.room
+	switch {
+	case b.beyond || more <= 0:
+	case b.stage.answers.Try(b.run, more):
+		b.room += more
+	default:
+		select {
+		case b.stage.beyond <- struct{}{}:
+			b.beyond = true
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+func (b *buffers) release() {
+	if cap(b.answer) > usualAnswer {
+		b.answer = nil
+	}
+	if cap(b.request) > usualAnswer {
+		b.request = nil
+	}
+	if b.beyond {
+		b.beyond = false
+		<-b.stage.beyond
+	}
+	s, run, n := b.stage, b.run, b.room
+	b.stage = nil
+	bufferPool.Put(b)
+	s.answers.Give(run, n)
+}
 
 // exchange makes one BatchGetItem call and hands on what its answer holds.
 func (f *fetch) exchange(ctx context.Context, number int32, keys []int32) (o outcome, err error) {
@@ -107,11 +163,14 @@ func (f *fetch) exchange(ctx context.Context, number int32, keys []int32) (o out
 		return o, err
 	}
 	defer f.stage.slots.give()
-	b := bufferPool.Get().(*buffers)
+	b, err := f.stage.newBuffers(ctx, f.of.ID, f.plan.RequestBytes(keys))
+	if err != nil {
+		return o, err
+	}
 	defer b.release()
 	table := f.plan.Calls[number].Table
 	b.request = f.plan.AppendRequest(b.request[:0], table, keys)
-	b.answer, err = f.stage.getter.BatchGet(ctx, f.plan.Run.Tables[table], b.request, b.answer[:0])
+	b.answer, err = f.stage.getter.BatchGet(ctx, f.plan.Run.Tables[table], b.request, b.answer[:0], b.grow)
 	if err != nil {
 		return o, err
 	}
@@ -137,12 +196,6 @@ func (f *fetch) exchange(ctx context.Context, number int32, keys []int32) (o out
 		settled:     result.Settled,
 		cutBySize:   result.Settled > 0 && len(b.answer) >= sizeLimit,
 	}, err
-}
-
-func (b *buffers) release() {
-	if cap(b.answer) <= maxKeptBuffer {
-		bufferPool.Put(b)
-	}
 }
 
 // verdict notes that cells are not done. It may be called at the same time.

@@ -20,6 +20,9 @@ type Config struct {
 	Endpoint string `ignored:"true"`
 }
 
+// messageBytes is what messages in hand may take, over all runs.
+const messageBytes = 32 << 20
+
 // Service is the dynamo-fetcher.
 type Service struct {
 	d      service.Deps
@@ -42,7 +45,7 @@ func New(ctx context.Context, cfg Config, d service.Deps) (*Service, error) {
 	})
 	s.runner = runner.New(runner.Config{
 		Stage: stage.Dynamo, Service: "dynamo-fetcher", Instance: d.Instance,
-		Workers: 8, Grace: d.Grace,
+		Workers: 8, Memory: messageBytes, Grace: d.Grace,
 	}, st, d.Client, d.Metrics, d.Log)
 	return s, nil
 }

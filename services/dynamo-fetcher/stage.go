@@ -15,6 +15,7 @@ import (
 	"github.com/fastfeaturefetch/fff/services/dynamo-fetcher/answer"
 	"github.com/fastfeaturefetch/fff/services/dynamo-fetcher/plan"
 	"github.com/fastfeaturefetch/fff/shared/failure"
+	"github.com/fastfeaturefetch/fff/shared/room"
 	"github.com/fastfeaturefetch/fff/shared/stage"
 	"github.com/fastfeaturefetch/fff/shared/work"
 )
@@ -22,16 +23,32 @@ import (
 // DefaultMaxInFlight is how many calls a process makes at the same time.
 const DefaultMaxInFlight = 64
 
+// Bounds of a process's memory, in bytes over all runs.
+const (
+	// AnswerBytes is what requests and answers take for each call that may be made at the
+	// same time. One answer more is read beyond them, so that a large one always gets
+	// through.
+	AnswerBytes = 1 << 20
+	// PlanBytes is what the plans of blocks take.
+	PlanBytes = 32 << 20
+
+	// minAnswers is for how many calls there is room even when fewer are made.
+	minAnswers = 16
+	// maxUnitCells bounds the cells that are planned together.
+	maxUnitCells = 10_000
+)
+
 // maxRuns is how many runs are remembered. A run beyond them makes the stage forget
 // the others, which costs only that they are compiled again.
 const maxRuns = 64
 
 // BatchGetter makes BatchGetItem calls. It sends one request for one table, as AWS JSON
 // 1.0, and appends the body of the answer, whose integrity it has checked, to dst, which
-// it gives back even with an error. An error that DynamoDB answered has the methods
+// it gives back even with an error. grow is asked before dst gets more than its capacity,
+// and its wait does not count as the call's time. An error that DynamoDB answered has the methods
 // ErrorCode() string and HTTPStatus() int; every other means that there is no answer.
 type BatchGetter interface {
-	BatchGet(ctx context.Context, table string, request, dst []byte) ([]byte, error)
+	BatchGet(ctx context.Context, table string, request, dst []byte, grow func(ctx context.Context, size int) error) ([]byte, error)
 }
 
 // StageConfig sets up a stage. Its zero value is useful.
@@ -47,6 +64,10 @@ type Stage struct {
 	getter BatchGetter
 	cfg    StageConfig
 	slots  slots // of the process
+
+	plans   *room.Room
+	answers *room.Room
+	beyond  chan struct{} // for one answer that the room is too small for
 
 	mu   sync.Mutex
 	runs map[*stage.Run]*run
@@ -66,21 +87,34 @@ func NewStage(getter BatchGetter, cfg StageConfig) *Stage {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	calls := cmp.Or(cfg.MaxInFlight, DefaultMaxInFlight)
 	return &Stage{
 		getter: getter,
 		cfg:    cfg,
-		slots:  newSlots(cmp.Or(cfg.MaxInFlight, DefaultMaxInFlight)),
+		slots:  newSlots(calls),
+		plans:  room.New(PlanBytes), answers: room.New(max(int64(calls), minAnswers) * AnswerBytes),
+		beyond: make(chan struct{}, 1),
 		runs:   map[*stage.Run]*run{},
 	}
 }
 
-// Units decodes the message's block, which is one unit.
+// Units decodes the message's block, which is one unit unless it has very many cells.
 func (s *Stage) Units(m *stage.Message) ([]*work.Block, error) {
 	b, err := work.Decode(m.Data)
 	if err != nil {
 		return nil, failure.Permanent(failure.BadMessage, "%w", err)
 	}
-	return []*work.Block{b}, nil
+	var units []*work.Block
+	first, cells := 0, 0
+	for i := range b.Requests {
+		n := b.Requests[i].Cells()
+		if i > first && cells+n > maxUnitCells {
+			units = append(units, &work.Block{Requests: b.Requests[first:i:i]})
+			first, cells = i, 0
+		}
+		cells += n
+	}
+	return append(units, &work.Block{Requests: b.Requests[first:]}), nil
 }
 
 // Letter gives a block as a dead letter, which can be published again as it is.
@@ -92,6 +126,11 @@ func (s *Stage) Letter(_ *stage.Message, b *work.Block) stage.Letter {
 // into one verdict.
 func (s *Stage) Do(ctx context.Context, m *stage.Message, b *work.Block, out stage.Outputs) []stage.Verdict[*work.Block] {
 	r := s.run(m.Run)
+	memory := plan.Footprint(r.plan, b.Requests)
+	if err := s.plans.Take(ctx, m.Run.ID, memory); err != nil {
+		return []stage.Verdict[*work.Block]{{Rest: b, Err: err}} // the context's, which the runner knows
+	}
+	defer s.plans.Give(m.Run.ID, memory)
 	p, err := plan.New(r.plan, b.Requests)
 	if err != nil {
 		return []stage.Verdict[*work.Block]{{Rest: b, Err: failure.Permanent(failure.BadMessage, "%w", err)}}

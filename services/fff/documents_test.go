@@ -110,7 +110,6 @@ func TestBoundsAreThoseOfTheCode(t *testing.T) {
 		"cell":                                     size(work.MaxCellBytes),
 		"keys of a BatchGetItem call":              fmt.Sprint(plan.MaxKeysPerCall),
 		"answer of the feature service":            size(featureservice.MaxAnswerBytes),
-		"large answers in memory":                  fmt.Sprintf("%d of more than %s", featureservice.MaxLargeAnswers, size(featureservice.SmallAnswerBytes)),
 		"attempts of a cell":                       fmt.Sprintf("`max_attempts`, %d", runfile.DefaultMaxAttempts),
 	} {
 		value = strings.ReplaceAll(value, ".0 ", " ") // 2.0 MiB

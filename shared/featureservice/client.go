@@ -5,9 +5,10 @@
 // stage that fs-fast and fs-slow share. It takes a slot for each request, judges the
 // answer, and returns a verdict for every family that it did not get.
 //
-// Bounds: an answer is at most [MaxAnswerBytes]; of answers above [SmallAnswerBytes]
-// at most [MaxLargeAnswers] are in memory at a time; a wait that the service asks for is
-// cut to [MaxRetryAfter].
+// Bounds: an answer is at most [MaxAnswerBytes]. Requests and answers in memory take at
+// most [MemoryBytes], shared fairly by runs, and one answer more, so that a single large
+// one always gets through. A request is sent when there is room for a usual answer. A wait
+// that the service asks for is cut to [MaxRetryAfter].
 package featureservice
 
 import (
@@ -23,7 +24,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fastfeaturefetch/fff/shared/deadline"
 	"github.com/fastfeaturefetch/fff/shared/failure"
+	"github.com/fastfeaturefetch/fff/shared/room"
 	"github.com/fastfeaturefetch/fff/shared/work"
 )
 
@@ -32,12 +35,11 @@ const (
 	// MaxAnswerBytes is the largest answer that is read: more than twice what 20 cells
 	// of the largest size need.
 	MaxAnswerBytes = 32 << 20
-	// SmallAnswerBytes is how large an answer may be without a permit for large ones.
-	// With 1,000 requests in flight small answers take 256 MB at the very most.
-	SmallAnswerBytes = 256 << 10
-	// MaxLargeAnswers is how many larger answers are in memory at a time; the others
-	// wait in their connections.
-	MaxLargeAnswers = 8
+	// MemoryBytes is what requests and answers take: some 1,200 requests of a run in flight
+	// with usual answers, and with others less.
+	MemoryBytes = 128 << 20
+
+	connectionBytes = 40 << 10 // buffers and goroutines of a connection
 
 	maxIdleConns  = 4096             // above any sensible max_in_flight of one process
 	idleTimeout   = 90 * time.Second // below it most servers close idle connections
@@ -65,7 +67,8 @@ type Client struct {
 
 	http   *http.Client
 	urls   sync.Map      // as in the run file → *endpoint
-	large  chan struct{} // permits for large answers
+	room   *room.Room    // of requests and answers
+	beyond chan struct{} // for one answer that the room is too small for
 	bodies sync.Pool     // of *body
 }
 
@@ -96,7 +99,7 @@ func NewClient() *Client {
 			Transport:     transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		large: make(chan struct{}, MaxLargeAnswers),
+		room: room.New(MemoryBytes), beyond: make(chan struct{}, 1),
 	}
 }
 
@@ -120,28 +123,34 @@ func (c *Client) endpoint(raw string) (*endpoint, error) {
 	return e.(*endpoint), nil
 }
 
-// ask sends one request and reads the answer, both within the time-out. The body that
-// it gives belongs to the caller until free.
-func (c *Client) ask(ctx context.Context, e *endpoint, timeout time.Duration, r *work.Request) (*body, error) {
-	attempt, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	response, err := c.send(attempt, e, r)
+// ask sends one request of a run and reads the answer, both within the time-out, in which
+// waiting for memory does not count. The body that it gives belongs to the caller until
+// free.
+func (c *Client) ask(ctx context.Context, e *endpoint, timeout time.Duration, run string, r *work.Request) (*body, error) {
+	b, err := c.newBody(ctx, run, r.Size())
 	if err != nil {
-		return nil, judge(ctx, attempt, timeout, err)
+		return nil, stopped(err)
 	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return nil, c.refused(response)
-	}
-	b, _ := c.bodies.Get().(*body)
-	if b == nil {
-		b = &body{client: c}
-	}
-	if err := b.read(attempt, response); err != nil {
+	attempt, left := deadline.With(ctx, timeout)
+	defer left.Stop()
+	if err := c.exchange(attempt, left, e, r, b); err != nil {
 		b.free()
 		return nil, judge(ctx, attempt, timeout, err)
 	}
 	return b, nil
+}
+
+// exchange sends a request and reads its answer into b.
+func (c *Client) exchange(ctx context.Context, left *deadline.Deadline, e *endpoint, r *work.Request, b *body) error {
+	response, err := c.send(ctx, e, r)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return c.refused(response)
+	}
+	return b.read(ctx, left, response)
 }
 
 // send sends one request.
@@ -172,7 +181,7 @@ func judge(ctx, attempt context.Context, timeout time.Duration, err error) error
 		return stopped(context.Cause(ctx))
 	case errors.As(err, &known):
 		return err
-	case errors.Is(attempt.Err(), context.DeadlineExceeded):
+	case errors.Is(context.Cause(attempt), context.DeadlineExceeded):
 		return failure.Retry(failure.Timeout, "no complete answer within %v", timeout)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return failure.Retry(failure.Unreachable, "the connection broke before the answer was complete")

@@ -135,7 +135,7 @@ func (l *Lane) ask(ctx context.Context, run *stage.Run, r *work.Request) (*body,
 		return nil, stopped(err)
 	}
 	defer l.slots.Release(want)
-	b, err := l.client.ask(ctx, e, limits.Timeout, r)
+	b, err := l.client.ask(ctx, e, limits.Timeout, run.ID, r)
 	if err == nil {
 		return b, nil
 	}

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/fastfeaturefetch/fff/shared/failure"
+	"github.com/fastfeaturefetch/fff/shared/packed"
 	"github.com/fastfeaturefetch/fff/shared/runfile"
 	"github.com/fastfeaturefetch/fff/shared/shares"
 	"github.com/fastfeaturefetch/fff/shared/stage"
@@ -142,10 +143,59 @@ func TestHugeAnswer(t *testing.T) {
 			if !sameVerdicts(got, want) {
 				t.Errorf("one family: %v, want %v", got, want)
 			}
-			if n := len(lane.client.large); n != 0 {
-				t.Errorf("%d permits for large answers are not given back", n)
+			if n := lane.client.room.Used() + int64(len(lane.client.beyond)); n != 0 {
+				t.Errorf("%d bytes are not given back", n)
 			}
 		})
+	}
+}
+
+// sampled is told of the memory in use while a cell is handed on.
+type sampled struct {
+	outputs
+	sample func()
+}
+
+func (s *sampled) Cells(ctx context.Context, src packed.Source, fn func(*packed.Builder) error) error {
+	s.sample()
+	return s.outputs.Cells(ctx, src, fn)
+}
+
+// TestMemoryOfAnswers has many large answers come at the same time: they stay within the
+// room and one answer more, all get through, and waiting for memory is no time-out.
+func TestMemoryOfAnswers(t *testing.T) {
+	const calls, size = 40, 8 << 20
+	var all sync.WaitGroup
+	all.Add(calls)
+	blank := bytes.Repeat([]byte(" "), size)
+	run := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		all.Done()
+		all.Wait()
+		_, _ = w.Write(blank)
+		_, _ = io.WriteString(w, `{"features":{"a":{"x":1}}}`)
+	})
+	lane := newLane(t, &slots{})
+	var most atomic.Int64
+	sample := func() {
+		used := lane.client.room.Used()
+		for was := most.Load(); used > was && !most.CompareAndSwap(was, used); was = most.Load() {
+		}
+	}
+	var wg sync.WaitGroup
+	for range calls {
+		wg.Go(func() {
+			if got := lane.Do(t.Context(), &stage.Message{Run: run}, request("a"), &sampled{sample: sample}); len(got) > 0 {
+				t.Errorf("verdicts %v", plain(got))
+			}
+		})
+	}
+	wg.Wait()
+	if n := most.Load(); n > MemoryBytes || n < size {
+		t.Errorf("%d bytes were in use at the most, want those of an answer at least and %d at most", n, MemoryBytes)
+	}
+	if n := lane.client.room.Used() + int64(len(lane.client.beyond)); n != 0 {
+		t.Errorf("%d bytes are not given back", n)
 	}
 }
 

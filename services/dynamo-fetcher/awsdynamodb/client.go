@@ -22,6 +22,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/fastfeaturefetch/fff/shared/awshttp"
+	"github.com/fastfeaturefetch/fff/shared/deadline"
 )
 
 // The defaults of Config.
@@ -81,15 +82,23 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 }
 
 // BatchGet sends one BatchGetItem request for one table and appends the answer's body
-// to dst, which it gives back even with an error. An error that DynamoDB answered is an
+// to dst, which it gives back even with an error. Unless grow is nil it is asked before
+// dst gets more than its capacity, and told its new one; the time that it takes does not
+// count as the call's. An error that DynamoDB answered is an
 // [*Error]; every other one means that no answer could be had.
-func (c *Client) BatchGet(ctx context.Context, table string, request, dst []byte) ([]byte, error) {
+func (c *Client) BatchGet(ctx context.Context, table string, request, dst []byte, grow func(ctx context.Context, size int) error) ([]byte, error) {
 	if c.noRegion {
 		return dst, &Error{Code: "MissingRegion", Message: "no AWS region is set; set AWS_REGION, or AWS_ENDPOINT_URL_DYNAMODB for a DynamoDB of your own"}
 	}
 	bodies := &bodies{request: request, answer: dst}
-	callCtx, cancel := context.WithTimeout(context.WithValue(ctx, bodiesKey{}, bodies), c.timeout)
-	defer cancel()
+	callCtx, left := deadline.With(context.WithValue(ctx, bodiesKey{}, bodies), c.timeout)
+	defer left.Stop()
+	bodies.grow = func(size int) error {
+		if grow == nil {
+			return nil
+		}
+		return left.Pause(func() error { return grow(callCtx, size) })
+	}
 	// The input is what endpoints are chosen by and what the SDK validates; its keys
 	// are in the request already.
 	_, err := c.api.BatchGetItem(callCtx, &dynamodb.BatchGetItemInput{

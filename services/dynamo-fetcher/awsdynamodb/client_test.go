@@ -63,7 +63,7 @@ func TestBodiesTravelAsTheyAre(t *testing.T) {
 		}
 		answer(w, http.StatusOK, body)
 	}, awsdynamodb.Config{})
-	got, err := client.BatchGet(t.Context(), "features", []byte(request), []byte("before "))
+	got, err := client.BatchGet(t.Context(), "features", []byte(request), []byte("before "), nil)
 	if err != nil || string(got) != "before "+body {
 		t.Errorf("answer is %q, %v", got, err)
 	}
@@ -93,7 +93,7 @@ func TestErrorsThatDynamoDBAnswers(t *testing.T) {
 				calls.Add(1)
 				answer(w, tt.status, tt.body)
 			}, awsdynamodb.Config{})
-			_, err := client.BatchGet(t.Context(), "features", []byte(request), nil)
+			_, err := client.BatchGet(t.Context(), "features", []byte(request), nil, nil)
 			e, ok := errors.AsType[*awsdynamodb.Error](err)
 			if !ok {
 				t.Fatalf("error is %v", err)
@@ -137,7 +137,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			client := newClient(t, tt.handler, awsdynamodb.Config{})
-			_, err := client.BatchGet(t.Context(), "features", []byte(request), nil)
+			_, err := client.BatchGet(t.Context(), "features", []byte(request), nil, nil)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error is %v, want %q", err, tt.want)
 			}
@@ -152,7 +152,7 @@ func TestACallThatTakesTooLong(t *testing.T) {
 	release := make(chan struct{})
 	client := newClient(t, func(w http.ResponseWriter, r *http.Request) { <-release }, awsdynamodb.Config{Timeout: 20 * time.Millisecond})
 	defer close(release)
-	_, err := client.BatchGet(t.Context(), "features", []byte(request), nil)
+	_, err := client.BatchGet(t.Context(), "features", []byte(request), nil, nil)
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no answer within 20ms") {
 		t.Errorf("error is %v", err)
 	}
@@ -163,7 +163,7 @@ func TestAContextThatEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	client := newClient(t, func(w http.ResponseWriter, r *http.Request) { cancel(); <-release }, awsdynamodb.Config{})
 	defer close(release)
-	if _, err := client.BatchGet(ctx, "features", []byte(request), nil); !errors.Is(err, context.Canceled) {
+	if _, err := client.BatchGet(ctx, "features", []byte(request), nil, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("error is %v", err)
 	}
 }
@@ -181,7 +181,7 @@ func TestNoCallFailsAgainstAFastServer(t *testing.T) {
 			var buffer []byte
 			for range 100 {
 				var err error
-				if buffer, err = client.BatchGet(t.Context(), "features", []byte(request), buffer[:0]); err != nil {
+				if buffer, err = client.BatchGet(t.Context(), "features", []byte(request), buffer[:0], nil); err != nil {
 					t.Errorf("call failed: %v", err)
 					return
 				}
@@ -198,7 +198,7 @@ func TestConnectionsAreKept(t *testing.T) {
 		answer(w, http.StatusBadRequest, `{"__type":"x#ValidationException"}`)
 	}, awsdynamodb.Config{})
 	for range 20 {
-		_, _ = client.BatchGet(t.Context(), "features", []byte(request), nil)
+		_, _ = client.BatchGet(t.Context(), "features", []byte(request), nil, nil)
 	}
 	n := 0
 	remotes.Range(func(any, any) bool { n++; return true })
@@ -223,7 +223,7 @@ func TestEndpointOfTheEnvironment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := client.BatchGet(t.Context(), "features", []byte(request), nil); err != nil {
+	if _, err := client.BatchGet(t.Context(), "features", []byte(request), nil, nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -234,7 +234,7 @@ func TestWithoutARegion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = client.BatchGet(t.Context(), "features", []byte(request), nil)
+	_, err = client.BatchGet(t.Context(), "features", []byte(request), nil, nil)
 	if _, ok := errors.AsType[*awsdynamodb.Error](err); !ok || !strings.Contains(err.Error(), "set AWS_REGION") {
 		t.Errorf("error is %v", err)
 	}

@@ -15,15 +15,19 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// maxAnswerBytes bounds an answer's body. DynamoDB returns at most 16 MB of items,
-// which are longer as JSON: a small number has some fifteen bytes for its three.
-const maxAnswerBytes = 128 << 20
+// MaxAnswerBytes bounds an answer's body. DynamoDB returns at most 16 MB of items,
+// which are longer as JSON: a small number has some fifteen bytes for its four, a control
+// character six for its one.
+const MaxAnswerBytes = 96 << 20
 
 // maxErrorBytes bounds the body of an answer that is an error.
 const maxErrorBytes = 64 << 10
 
 // bodies are the two bodies of one call; they travel in the call's context.
-type bodies struct{ request, answer []byte }
+type bodies struct {
+	request, answer []byte
+	grow            func(size int) error // is asked before the answer gets more memory
+}
 
 type bodiesKey struct{}
 
@@ -104,36 +108,52 @@ func (rawDeserializer) HandleDeserialize(ctx context.Context, in middleware.Dese
 	}
 	out.Result = &dynamodb.BatchGetItemOutput{} // the SDK wants one
 	start := len(b.answer)
-	if b.answer, err = readBody(b.answer, response.Response); err != nil {
+	if err := b.read(response.Response); err != nil {
 		return out, md, err
 	}
 	return out, md, verify(b.answer[start:], response.Header)
 }
 
-// readBody appends the body, at most maxAnswerBytes of it.
-func readBody(dst []byte, response *http.Response) ([]byte, error) {
-	limit := len(dst) + maxAnswerBytes
-	if n := response.ContentLength; n > maxAnswerBytes {
-		return dst, fmt.Errorf("the answer has %d bytes, more than BatchGetItem can give", n)
-	} else if need := len(dst) + int(n) + 1; need > cap(dst) { // one more byte to see the end
-		dst = append(make([]byte, 0, need), dst...)
+// read appends the body to the answer, at most MaxAnswerBytes of it.
+func (b *bodies) read(response *http.Response) error {
+	start := len(b.answer)
+	if n := response.ContentLength; n > MaxAnswerBytes {
+		return fmt.Errorf("the answer has %d bytes, more than BatchGetItem can give", n)
+	} else if err := b.room(start + int(max(n, 0)) + 1); err != nil { // one more byte to see the end
+		return err
 	}
 	for {
-		if len(dst) == cap(dst) {
-			dst = append(dst, 0)[:len(dst)]
-		}
-		n, err := response.Body.Read(dst[len(dst):cap(dst)])
-		dst = dst[:len(dst)+n]
+		n, err := response.Body.Read(b.answer[len(b.answer):cap(b.answer)])
+		b.answer = b.answer[:len(b.answer)+n]
 		switch {
 		case errors.Is(err, io.EOF):
-			return dst, nil
+			return nil
 		case err != nil:
-			return dst, fmt.Errorf("read the answer: %w", err)
-		case len(dst) > limit:
-			return dst, fmt.Errorf("the answer has over %d bytes, more than BatchGetItem can give", maxAnswerBytes)
+			return fmt.Errorf("read the answer: %w", err)
+		case len(b.answer)-start > MaxAnswerBytes:
+			return fmt.Errorf("the answer has over %d bytes, more than BatchGetItem can give", MaxAnswerBytes)
+		case len(b.answer) == cap(b.answer):
+			if err := b.room(min(2*len(b.answer), start+MaxAnswerBytes+1)); err != nil {
+				return err
+			}
 		}
 	}
 }
+
+// room makes room for an answer of so many bytes.
+func (b *bodies) room(size int) error {
+	if size = max(size, minAnswerBytes); size <= cap(b.answer) {
+		return nil
+	}
+	if err := b.grow(size); err != nil {
+		return err
+	}
+	b.answer = append(make([]byte, 0, size), b.answer...)
+	return nil
+}
+
+// minAnswerBytes is room for an answer of which the length is not known.
+const minAnswerBytes = 4 << 10
 
 // verify compares the body with its checksum, where there is one.
 func verify(body []byte, header http.Header) error {
