@@ -49,7 +49,12 @@ func TestExampleIsAGoodJob(t *testing.T) {
 	if len(f.Families) != 50 || slow < 3 || direct < 3 {
 		t.Errorf("%d families, %d of them slow, %d not cached", len(f.Families), slow, direct)
 	}
-	report, err := recordsfile.Check(recordsPath, recordsfile.Options{Columns: f.Records, Families: f.FamilyIDs()})
+	records, err := recordsfile.OpenLocal(recordsPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer records.Close()
+	report, err := records.Check(recordsfile.Options{Columns: f.Records, Families: f.FamilyIDs()})
 	if err != nil {
 		t.Fatal(err)
 	}

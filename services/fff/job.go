@@ -4,20 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 
 	"github.com/fastfeaturefetch/fff/services/fff/progress"
+	"github.com/fastfeaturefetch/fff/shared/awss3"
 	"github.com/fastfeaturefetch/fff/shared/recordsfile"
 	"github.com/fastfeaturefetch/fff/shared/runfile"
 )
 
 // job is a run file and its records, both checked.
 type job struct {
-	file     *runfile.File // unexpanded, with the flags' changes
-	expanded *runfile.File // nil if ${ENV} is not set here
-	records  string        // path, "-" for stdin, "" for none
+	file     *runfile.File     // unexpanded, with the flags' changes
+	expanded *runfile.File     // nil if ${ENV} is not set here
+	records  string            // path or URL, "-" for stdin, "" for none
+	opened   *recordsfile.File // nil for stdin and none
 	skipBad  bool
 	takeOver bool
 	expected progress.Expected
@@ -43,13 +44,26 @@ func (a *app) loadJob(flags jobFlags, records string, here bool) (*job, error) {
 	if records == "" || records == recordsfile.Stdin {
 		return j, nil
 	}
-	return j, a.checkRecords(j)
+	if j.opened, err = a.openRecords(records); err != nil {
+		return nil, err
+	}
+	if err := a.checkRecords(j); err != nil {
+		return nil, errors.Join(err, j.opened.Close())
+	}
+	return j, nil
+}
+
+// close lets go of the records.
+func (j *job) close() {
+	if j.opened != nil {
+		_ = j.opened.Close() // it was only read
+	}
 }
 
 func (a *app) loadRunFile(flags jobFlags) (*runfile.File, error) {
-	data, err := os.ReadFile(flags.File)
+	data, err := a.readRunFile(flags.File)
 	if err != nil {
-		return nil, usage("run file: %w", err)
+		return nil, err
 	}
 	file, err := runfile.Parse(flags.File, data)
 	if err != nil {
@@ -69,7 +83,10 @@ func (j *job) options() recordsfile.Options {
 // checkRecords reads the whole records file, so that nothing is published of a file
 // that is wrong somewhere.
 func (a *app) checkRecords(j *job) error {
-	report, err := recordsfile.Check(j.records, j.options())
+	report, err := j.opened.Check(j.options())
+	if _, s3 := errors.AsType[*awss3.Error](err); s3 {
+		return ofS3("records", err)
+	}
 	if err != nil {
 		return usage("records: %w", err)
 	}
@@ -83,9 +100,7 @@ func (a *app) checkRecords(j *job) error {
 		return usage("%s: no records in it", j.records)
 	}
 	j.expected = progress.Expected{Records: report.Records, Cells: report.Cells}
-	if j.hash, err = recordsfile.Hash(j.records); err != nil {
-		return usage("records: %w", err)
-	}
+	j.hash = report.Hash
 	return nil
 }
 

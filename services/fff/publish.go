@@ -70,7 +70,7 @@ func (b *batcher) id() string {
 
 // publish publishes the job's records and seals the input.
 func (a *app) publish(ctx context.Context, s *session, j *job, note func(string)) error {
-	reader, err := a.openRecords(ctx, j)
+	reader, err := a.readRecords(ctx, j)
 	if err != nil {
 		return usage("records: %w", err)
 	}
@@ -84,10 +84,10 @@ func (a *app) publish(ctx context.Context, s *session, j *job, note func(string)
 	return j.seal(ctx, s, b.total)
 }
 
-// openRecords opens the records. Reading stdin ends with ctx, though its writer be silent.
-func (a *app) openRecords(ctx context.Context, j *job) (*recordsfile.Reader, error) {
+// readRecords begins to read the records. Reading stdin ends with ctx, though its writer be silent.
+func (a *app) readRecords(ctx context.Context, j *job) (*recordsfile.Reader, error) {
 	if j.records != recordsfile.Stdin {
-		return recordsfile.Open(j.records, j.options())
+		return j.opened.Read(j.options())
 	}
 	r, w := io.Pipe()
 	context.AfterFunc(ctx, func() { w.CloseWithError(context.Cause(ctx)) })
@@ -114,7 +114,7 @@ func readInto(ctx context.Context, r *recordsfile.Reader, b *batcher) error {
 		case err != nil && ctx.Err() != nil:
 			return context.Cause(ctx)
 		case err != nil:
-			return fmt.Errorf("records: %w", err)
+			return ofS3("records", fmt.Errorf("records: %w", err))
 		default:
 			line = record.AppendJSON(line[:0], &row.Record)
 		}

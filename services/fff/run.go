@@ -16,7 +16,7 @@ import (
 type runCmd struct {
 	jobFlags
 	progressFlags
-	Records string `placeholder:"FILE" help:"Records file: JSONL, CSV or Parquet, or - for JSONL on stdin. Without it the run waits for batches on its subject."`
+	Records string `placeholder:"FILE" help:"Records file or s3://bucket/key: JSONL, CSV or Parquet, or - for JSONL on stdin. Without it the run waits for batches on its subject."`
 	Sandbox bool   `help:"Start stand-ins for DynamoDB and the feature service, and use them."`
 	Store   string `placeholder:"DIR" help:"Directory of the embedded broker's store; <out>/.fff/<run> when left out."`
 	NATS    string `name:"nats" placeholder:"URL" help:"Submit to the system at this broker and follow, instead of running all of it in this process."`
@@ -31,6 +31,7 @@ func (c *runCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	defer j.close()
 	store := ""
 	var s *session
 	if c.NATS != "" {
@@ -197,7 +198,7 @@ type submitCmd struct {
 	jobFlags
 	progressFlags
 	connection
-	Records string `required:"" placeholder:"FILE" help:"Records file: JSONL, CSV or Parquet, or - for JSONL on stdin."`
+	Records string `required:"" placeholder:"FILE" help:"Records file or s3://bucket/key: JSONL, CSV or Parquet, or - for JSONL on stdin."`
 	Wait    bool   `help:"Follow the run to its end and give its exit code."`
 }
 
@@ -207,6 +208,7 @@ func (c *submitCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	defer j.close()
 	s, err := a.connect(a.soft, c.NATS)
 	if err != nil {
 		return err

@@ -34,7 +34,12 @@ func (c *verifyCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	want := &wanted{path: c.Records, options: options}
+	records, err := a.openRecords(c.Records)
+	if err != nil {
+		return err
+	}
+	defer records.Close()
+	want := &wanted{file: records, options: options}
 	report, err := dataset.Verify(a.soft, c.Dir, want.all(), dataset.VerifyOptions{})
 	if err != nil {
 		if a.soft.Err() != nil {
@@ -74,14 +79,14 @@ func (c *verifyCmd) options(a *app) (recordsfile.Options, error) {
 
 // wanted goes through the samples of a records file, as often as it is asked to.
 type wanted struct {
-	path    string
+	file    *recordsfile.File
 	options recordsfile.Options
 	bad     int64 // records that are none, in the last pass
 }
 
 func (w *wanted) all() iter.Seq2[dataset.Requested, error] {
 	return func(yield func(dataset.Requested, error) bool) {
-		r, err := recordsfile.Open(w.path, w.options)
+		r, err := w.file.Read(w.options)
 		if err != nil {
 			yield(dataset.Requested{}, err)
 			return

@@ -1,8 +1,11 @@
 package recordsfile
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
+	"io"
 	"math/bits"
 
 	"github.com/fastfeaturefetch/fff/shared/record"
@@ -19,21 +22,39 @@ type Report struct {
 	Cells    int64        // distinct cells
 	Bad      []*BadRecord // the first ten
 	BadTotal int64
+	Hash     string // hexadecimal SHA-256 of the file's bytes
 }
 
 // Check reads the whole file: every row, and samples that are given again with other
 // attributes. It keeps some 40 bytes a sample. An error means that the file cannot be
 // read to its end; bad records are in the report.
-func Check(path string, o Options) (*Report, error) {
-	if path == Stdin {
-		return nil, errors.New("standard input cannot be checked before it is used, because it can be read only once; give a file")
-	}
-	r, err := Open(path, o)
+func (f *File) Check(o Options) (*Report, error) {
+	hash := sha256.New()
+	r, err := f.read(o, hash)
 	if err != nil {
 		return nil, err
 	}
-	report, err := check(r, path, o.Families)
-	return report, errors.Join(err, r.Close())
+	report, err := check(r, f.name, o.Families)
+	if err == nil {
+		err = f.hashRest(r, hash)
+	}
+	if err = errors.Join(err, r.Close()); err != nil {
+		return nil, err
+	}
+	report.Hash = hex.EncodeToString(hash.Sum(nil))
+	return report, nil
+}
+
+// hashRest adds what reading the rows has left out: something behind the end of a text, and all
+// of a Parquet file, which is not read in its order.
+func (f *File) hashRest(r *Reader, to io.Writer) (err error) {
+	if r.rest != nil {
+		_, err = io.Copy(io.Discard, r.rest)
+		return err
+	}
+	s := f.content.Stream()
+	_, err = io.Copy(to, s)
+	return errors.Join(err, s.Close())
 }
 
 func check(r *Reader, path string, families []string) (*Report, error) {

@@ -1,10 +1,22 @@
 package recordsfile
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"strings"
 	"testing"
 )
+
+// checkFile checks a local file.
+func checkFile(t *testing.T, path string, o Options) (*Report, error) {
+	t.Helper()
+	f, err := OpenLocal(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	return f.Check(o)
+}
 
 func TestCheck(t *testing.T) {
 	text := strings.Join([]string{
@@ -16,7 +28,7 @@ func TestCheck(t *testing.T) {
 		`{"user_id":"b","pitc_timestamp":2,"feature_families":["credit"]}`,
 		`{"user_id":"b"}`,
 	}, "\n")
-	r, err := Check(write(t, "r.jsonl", text), Options{Families: families})
+	r, err := checkFile(t, write(t, "r.jsonl", text), Options{Families: families})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +49,7 @@ func TestCheckReportsTheFirstTen(t *testing.T) {
 	for i := range 25 {
 		fmt.Fprintf(&text, "u%d,never\n", i)
 	}
-	r, err := Check(write(t, "r.csv", text.String()), Options{Families: families})
+	r, err := checkFile(t, write(t, "r.csv", text.String()), Options{Families: families})
 	if err != nil || r.Records != 25 || r.BadTotal != 25 || len(r.Bad) != 10 || r.Bad[9].Line != 11 {
 		t.Errorf("got %+v, %v", r, err)
 	}
@@ -45,12 +57,42 @@ func TestCheckReportsTheFirstTen(t *testing.T) {
 
 func TestCheckErrors(t *testing.T) {
 	for path, want := range map[string]string{
-		Stdin: "standard input cannot be checked before it is used",
 		write(t, "r.csv", "user_id,pitc_timestamp\n\"a,1\n"): "is never closed",
 		write(t, "r.csv", "a,b\n"):                           `has no column "user_id"`,
 	} {
-		if r, err := Check(path, Options{}); err == nil || r != nil || !strings.Contains(err.Error(), want) {
+		if r, err := checkFile(t, path, Options{}); err == nil || r != nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %+v, %v, want %q", path, r, err, want)
+		}
+	}
+}
+
+func TestCheckGivesTheHashOfTheBytes(t *testing.T) {
+	text := `{"user_id":1,"pitc_timestamp":1}` + "\n\n\n"
+	for name, bytes := range map[string]string{"r.jsonl": text, "r.json.gz": zip(t, text), "r.csv": "user_id,pitc_timestamp\na,1\n"} {
+		r, err := checkFile(t, write(t, name, bytes), Options{Families: families})
+		if want := fmt.Sprintf("%x", sha256.Sum256([]byte(bytes))); err != nil || r.Hash != want {
+			t.Errorf("%s: %+v, %v, want %s", name, r, err, want)
+		}
+	}
+}
+
+func TestAFileCanBeReadAgain(t *testing.T) {
+	f, err := OpenLocal(write(t, "r.csv.gz", zip(t, "user_id,pitc_timestamp\na,1\nb,1\n")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for range 2 {
+		r, err := f.Read(Options{Families: families})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for range r.All() {
+			n++
+		}
+		if err := r.Close(); n != 2 || err != nil {
+			t.Errorf("%d rows, %v", n, err)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package recordsfile
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math"
@@ -237,7 +238,15 @@ func TestBadParquetFiles(t *testing.T) {
 func TestCheckParquet(t *testing.T) {
 	s, u := structured{UserID: "a", Time: 1}, structured{UserID: "a", Time: 1}
 	u.Attributes.Age = 1
-	r, err := Check(writeParquet(t, []structured{s, s, u}), Options{Families: families})
+	path := writeParquet(t, []structured{s, s, u})
+	r, err := checkFile(t, path, Options{Families: families})
+	data, readErr := os.ReadFile(path)
+	if readErr != nil {
+		t.Fatal(readErr)
+	}
+	if want := fmt.Sprintf("%x", sha256.Sum256(data)); err == nil && r.Hash != want {
+		t.Errorf("hash %s, want %s", r.Hash, want)
+	}
 	if err != nil || r.Records != 3 || r.Samples != 1 || r.Cells != 3 || r.BadTotal != 1 || !strings.Contains(r.Bad[0].Error(), "row 3: attributes: the sample was given before") {
 		t.Errorf("got %+v, %v", r, err)
 	}

@@ -3,15 +3,10 @@
 package recordsfile
 
 import (
-	"compress/gzip"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -25,7 +20,7 @@ const (
 	maxRawBytes = 4 << 10 // what BadRecord keeps of a row
 )
 
-// Stdin is the path of standard input, which is JSONL.
+// Stdin is the path that stands for standard input, which is JSONL.
 const Stdin = "-"
 
 // Options say how a file is read.
@@ -103,29 +98,22 @@ type source interface {
 type Reader struct {
 	name    string
 	rows    source
+	rest    io.Reader // of a text: the bytes that it is read from
 	closers []io.Closer
 }
 
-// Open opens a file by its extension: .jsonl, .ndjson and .json (one record a line),
-// .csv, .parquet; the text formats also with .gz behind. Stdin ("-") is JSONL.
-// Columns that are missing, and a file without any record, are errors.
+// Open opens a local file to read it once; see OpenLocal. Columns that are missing, and a
+// file without any record, are errors.
 func Open(path string, o Options) (*Reader, error) {
-	if path == Stdin {
-		return newReader("standard input", os.Stdin, ".jsonl", o)
-	}
-	format, zipped := formatOf(path)
-	if format == "" {
-		return nil, fmt.Errorf("%s: the name does not say what it is; use .jsonl, .ndjson, .json, .csv (each also with .gz) or .parquet", path)
-	}
-	file, err := os.Open(path)
+	f, err := OpenLocal(path)
 	if err != nil {
-		return nil, fmt.Errorf("records file: %w", err)
+		return nil, err
 	}
-	r, err := openFile(file, path, format, zipped, o)
+	r, err := f.Read(o)
 	if err != nil {
-		return nil, errors.Join(err, file.Close())
+		return nil, errors.Join(err, f.Close())
 	}
-	r.closers = append(r.closers, file)
+	r.closers = append(r.closers, f)
 	return r, nil
 }
 
@@ -133,48 +121,6 @@ func Open(path string, o Options) (*Reader, error) {
 // errors call it.
 func OpenJSONL(name string, from io.Reader, o Options) (*Reader, error) {
 	return newReader(name, from, ".jsonl", o)
-}
-
-func formatOf(path string) (format string, zipped bool) {
-	name := strings.ToLower(filepath.Base(path))
-	name, zipped = strings.CutSuffix(name, ".gz")
-	switch format = filepath.Ext(name); format {
-	case ".jsonl", ".ndjson", ".json":
-		return ".jsonl", zipped
-	case ".csv":
-		return format, zipped
-	case ".parquet":
-		if !zipped {
-			return format, false
-		}
-	}
-	return "", false
-}
-
-func openFile(file *os.File, path, format string, zipped bool, o Options) (*Reader, error) {
-	info, err := file.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("records file: %w", err)
-	}
-	switch {
-	case info.IsDir():
-		return nil, fmt.Errorf("%s is a directory; name a file in it", path)
-	case info.Mode().IsRegular() && info.Size() == 0:
-		return nil, fmt.Errorf("%s is empty; a records file holds a record at least", path)
-	case format == ".parquet":
-		rows, err := newParquet(path, file, info.Size(), o)
-		if err != nil {
-			return nil, err
-		}
-		return &Reader{name: path, rows: rows}, nil
-	case !zipped:
-		return newReader(path, file, format, o)
-	}
-	plain, err := gzip.NewReader(file)
-	if err != nil {
-		return nil, fmt.Errorf("%s: it cannot be unzipped (%w); write it again, or without .gz", path, err)
-	}
-	return newReader(path, plain, format, o)
 }
 
 // newReader reads a text format.
@@ -215,28 +161,11 @@ func (r *Reader) All() iter.Seq2[Row, error] {
 	}
 }
 
-// Close closes the file. Standard input stays open.
+// Close ends the reading. What somebody else opened stays open.
 func (r *Reader) Close() error {
 	err := r.rows.close()
 	for _, c := range r.closers {
 		err = errors.Join(err, c.Close())
 	}
 	return err
-}
-
-// Hash gives the hexadecimal SHA-256 of a file's bytes.
-func Hash(path string) (string, error) {
-	if path == Stdin {
-		return "", errors.New("standard input has no hash, because it can be read only once; give a file")
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return "", fmt.Errorf("records file: %w", err)
-	}
-	defer file.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, file); err != nil {
-		return "", fmt.Errorf("records file: %w", err)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }

@@ -223,16 +223,6 @@ func TestBadFiles(t *testing.T) {
 	}
 }
 
-func TestHash(t *testing.T) {
-	got, err := Hash(write(t, "x", "abc"))
-	if want := "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"; err != nil || got != want {
-		t.Errorf("got %s, %v", got, err)
-	}
-	if _, err := Hash(Stdin); err == nil || !strings.Contains(err.Error(), "only once; give a file") {
-		t.Errorf("standard input: %v", err)
-	}
-}
-
 func fuzzText(f *testing.F, format string) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		r, err := newReader("r", bytes.NewReader(text), format, Options{Families: families})
