@@ -22,6 +22,9 @@ const ownRegion = "us-east-1"
 // maxInFlight is for how many calls at the same time connections are kept open.
 const maxInFlight = 64
 
+// Client is the SDK's client, for who holds one and does not call it.
+type Client = s3.Client
+
 // New gives a client. It does not connect. The SDK's retries are on: what is called here is
 // called some thousand times an hour, not a thousand times a second.
 func New(ctx context.Context) (*s3.Client, error) {
