@@ -20,6 +20,11 @@ type Config struct {
 	Endpoint string `ignored:"true"`
 }
 
+// MemoryBound tells what the service takes at the most.
+func (c Config) MemoryBound() service.Memory {
+	return service.MemoryFor(messageBytes, PlanBytes, answerBytes(c.MaxInFlight), awsdynamodb.MaxAnswerBytes, runner.DefaultOutputs)
+}
+
 // messageBytes is what messages in hand may take, over all runs.
 const messageBytes = 32 << 20
 

@@ -38,6 +38,9 @@ const (
 	maxUnitCells = 10_000
 )
 
+// answerBytes is the room for so many calls.
+func answerBytes(calls int) int64 { return max(int64(calls), minAnswers) * AnswerBytes }
+
 // maxRuns is how many runs are remembered. A run beyond them makes the stage forget
 // the others, which costs only that they are compiled again.
 const maxRuns = 64
@@ -92,7 +95,7 @@ func NewStage(getter BatchGetter, cfg StageConfig) *Stage {
 		getter: getter,
 		cfg:    cfg,
 		slots:  newSlots(calls),
-		plans:  room.New(PlanBytes), answers: room.New(max(int64(calls), minAnswers) * AnswerBytes),
+		plans:  room.New(PlanBytes), answers: room.New(answerBytes(calls)),
 		beyond: make(chan struct{}, 1),
 		runs:   map[*stage.Run]*run{},
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/fastfeaturefetch/fff/shared/broker/fleet"
 	"github.com/fastfeaturefetch/fff/shared/broker/runs"
+	"github.com/fastfeaturefetch/fff/shared/intake"
 	"github.com/fastfeaturefetch/fff/shared/runner"
 	"github.com/fastfeaturefetch/fff/shared/service"
 	"github.com/fastfeaturefetch/fff/shared/stage"
@@ -17,6 +18,13 @@ import (
 type Config struct {
 	Quota       int `envconfig:"FFF_INGEST_QUOTA" default:"200" min:"1" max:"100000" unit:"messages" desc:"Messages that a run may have in a queue downstream before its next block is released."`
 	WriterQuota int `envconfig:"FFF_INGEST_WRITER_QUOTA" default:"1000" min:"1" max:"100000" unit:"messages" desc:"The same for the writer's queue, whose messages of up to 512 KB wait until a part is full."`
+}
+
+// MemoryBound tells what the service takes at the most: a run's ledger holds its samples.
+func (c Config) MemoryBound() service.Memory {
+	m := service.MemoryFor(runner.DefaultMemory, runner.DefaultOutputs)
+	m.PerSample = intake.BytesPerSample
+	return m
 }
 
 // Service is ingest. Of several instances each works on runs of its own: a run's input is

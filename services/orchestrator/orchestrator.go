@@ -20,6 +20,7 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/broker/fleet"
 	"github.com/fastfeaturefetch/fff/shared/broker/runs"
 	"github.com/fastfeaturefetch/fff/shared/dataset"
+	"github.com/fastfeaturefetch/fff/shared/intake"
 	"github.com/fastfeaturefetch/fff/shared/runner"
 	"github.com/fastfeaturefetch/fff/shared/service"
 	"github.com/fastfeaturefetch/fff/shared/settings"
@@ -38,6 +39,23 @@ type Config struct {
 	// _owner, so that another process on this machine can tell whether we live.
 	Store string `ignored:"true"`
 }
+
+// MemoryBound tells what the service takes at the most. For each sample of a run it has, in
+// the completion index, its key and number, and bits of its families in several sets; while
+// it reconciles the input is in a ledger, too. Beside them there are the indexes that it
+// reads and the row groups that it writes anew.
+func (c Config) MemoryBound() service.Memory {
+	m := service.MemoryFor(indexBytes, rewriteBytes)
+	m.PerSample = indexBytesPerSample + intake.BytesPerSample
+	return m
+}
+
+// Parts of MemoryBound.
+const (
+	indexBytes          = 64 << 20
+	rewriteBytes        = 128 << 20
+	indexBytesPerSample = 140 // with 50 families
+)
 
 // Validate checks the number of replicas.
 func (c *Config) Validate() error {

@@ -267,7 +267,7 @@ func (l *leader) newPen(before func(step string) error) *pen {
 	place := func(context.Context, *stage.Run) (*writer.Place, error) {
 		return &writer.Place{Store: store, Token: token}, nil
 	}
-	bounds := writer.Bounds{BufferBytes: 1 << 20, PartBytes: 1, PartAge: time.Hour, Flushes: 8}
+	bounds := writer.Bounds{EncodeBytes: 1 << 20, PartBytes: 1, PartAge: time.Hour, Flushes: 8}
 	return &pen{w: l.w, run: run, ask: ask, stage: writer.NewStage(bounds, service.NewInstance(), place, ask, zerolog.Nop())}
 }
 

@@ -3,6 +3,7 @@ package writer
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"strconv"
 	"sync"
 	"time"
@@ -33,6 +34,15 @@ func (c *Config) Validate() error {
 	}
 	return nil
 }
+
+// MemoryBound tells what the service takes at the most: beside its buffer, row groups while
+// they are encoded.
+func (c Config) MemoryBound() service.Memory {
+	return service.MemoryFor(c.BufferBytes, flushes*c.PartBytes, int64(runtime.GOMAXPROCS(0))*compressorBytes)
+}
+
+// compressorBytes is what a compressor takes for each processor.
+const compressorBytes = 16 << 20
 
 // flushes is how many parts are written at the same time: one is encoded while the disk
 // works on another.

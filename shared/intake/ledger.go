@@ -60,6 +60,9 @@ type laterClaim struct {
 // for the same share one.
 type familySet []uint64
 
+// BytesPerSample is what a sample takes in a ledger at the most, while its tables grow.
+const BytesPerSample = 160
+
 // NewLedger gives an empty ledger for a run.
 func NewLedger(file *runfile.File) *Ledger {
 	l := &Ledger{

@@ -21,6 +21,18 @@ import (
 // same time: enough to fill the largest share of a lane.
 const workers = 128
 
+// weigh tells what a message takes: its requests, each with a goroutine of its own.
+func weigh(data []byte) (working, held int64) {
+	const goroutine = 16 << 10
+	n := int64(len(data))
+	return 10*n + work.MaxRequestsPerLane*goroutine, n
+}
+
+// MemoryBound tells what the service of a lane takes at the most.
+func MemoryBound() service.Memory {
+	return service.MemoryFor(runner.DefaultMemory, featureservice.MemoryBytes, featureservice.MaxAnswerBytes, runner.DefaultOutputs)
+}
+
 // Service is a lane of the feature service.
 type Service struct {
 	name   string
@@ -39,7 +51,7 @@ func New(name stage.Name, d service.Deps,
 	s.holder = shares.NewHolder(d.Instance+"."+string(name), s.ask)
 	s.runner = runner.New(runner.Config{
 		Stage: name, Service: string(name), Instance: d.Instance,
-		Workers: workers, Grace: d.Grace,
+		Workers: workers, Weigh: weigh, Grace: d.Grace,
 		Attempts: func(run *stage.Run) int { return limits(run.File.FeatureService).MaxAttempts },
 	}, newStage(s.client, s.holder), d.Client, d.Metrics, d.Log)
 	return s

@@ -64,8 +64,9 @@ func newGatherer(ctx context.Context, cfg *Config, run *stage.Run, c *broker.Cli
 
 var builders = sync.Pool{New: func() any { return packed.NewBuilder() }}
 
-// batchBytes is what a batch takes while it is gathered and encoded.
-const batchBytes = 2 * work.MaxPublishBytes
+// batchBytes is what a batch takes while it is gathered and encoded: twice its largest
+// message, and what its builder keeps for others.
+const batchBytes = 2*work.MaxPublishBytes + packed.MaxKeptBytes
 
 // take gives a batch with room for need more bytes, a new one if it is not to be shared.
 // Before it makes one it waits until there is memory for it. Those that are being gathered

@@ -41,7 +41,7 @@ type Config struct {
 	// Full, when set, is told that a message of a run waits for memory.
 	Full func(run string)
 	// Outputs is how many bytes outputs may take on their way to the broker, over all runs;
-	// 48 MiB when 0.
+	// 64 MiB when 0.
 	Outputs int64
 
 	MaxLease time.Duration // after it a message is given back to the queue
@@ -61,7 +61,7 @@ type Config struct {
 // Defaults of Config, in bytes.
 const (
 	DefaultMemory  = 64 << 20
-	DefaultOutputs = 48 << 20
+	DefaultOutputs = 64 << 20
 )
 
 func (c *Config) setDefaults() {

@@ -80,6 +80,7 @@ func run[C any](ctx context.Context, name string, make func(context.Context, C, 
 	if err := errors.Join(settings.Load(&p.Common), settings.Load(&p.Process), settings.Load(&p.Own)); err != nil {
 		return err
 	}
+	limitMemory(p.Own)
 	instance := NewInstance()
 	log, err := telemetry.NewLogger(os.Stderr, p.Common.Log.Level, p.Common.Log.Format, name, instance)
 	if err != nil {
