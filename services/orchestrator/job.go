@@ -119,6 +119,9 @@ func (j *job) step(ctx context.Context) error {
 		return nil
 	}
 	err := j.advance(ctx)
+	if errors.Is(err, commits.ErrBase) {
+		err = j.relog(ctx, err)
+	}
 	if errors.Is(err, errTakenOver) {
 		return j.abandon(ctx)
 	}
@@ -176,15 +179,18 @@ func (j *job) base(e *commitlog.Entry) ([]commitlog.File, error) {
 		return nil, nil
 	}
 	data, err := j.store.GetIndex(context.Background(), e.Base)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %w", commits.ErrBase, err)
+	}
 	if err != nil {
 		return nil, err
 	}
 	if sum := checksum(data); sum != e.BaseSum {
-		return nil, fmt.Errorf("%s has checksum %s, the commit log says %s", e.Base, sum, e.BaseSum)
+		return nil, fmt.Errorf("%w: %s has checksum %s, the commit log says %s", commits.ErrBase, e.Base, sum, e.BaseSum)
 	}
 	var files []commitlog.File
 	if err := json.Unmarshal(data, &files); err != nil {
-		return nil, fmt.Errorf("%s: %w", e.Base, err)
+		return nil, fmt.Errorf("%w: %s: %w", commits.ErrBase, e.Base, err)
 	}
 	return files, nil
 }

@@ -34,6 +34,24 @@ func (j *job) reopen(ctx context.Context, why string) error {
 	})
 }
 
+// relog begins the commit log anew, when what it says can no longer be told: the visible
+// files and their indexes say what is committed, as after the loss of the broker's store.
+// Most often another system has the dataset now, and has swept what it did not know.
+func (j *job) relog(ctx context.Context, why error) error {
+	j.restored = false
+	if err := j.mine(ctx); err != nil {
+		return err
+	}
+	if _, err := j.owned(ctx); err != nil {
+		return err
+	}
+	j.log.Error().Err(why).Msg("the commit log cannot be understood any more; it is begun anew from the dataset")
+	if _, err := streams.PurgeSubject(ctx, j.s.d.Client.JS, streams.Commits, streams.CommitsSubject(j.rec.Run)); err != nil {
+		return err
+	}
+	return j.reopen(ctx, why.Error())
+}
+
 const putBack = "the broker's store was put back to an earlier state"
 
 // open opens an epoch above every epoch that the log or the dataset knows. change is

@@ -20,12 +20,17 @@ import (
 // ErrConflict says that another entry was appended first: decide again on the new state.
 var ErrConflict = errors.New("another entry was appended to the commit log first")
 
+// ErrBase says that the log cannot be read on: the list of files that one of its epochs
+// began with is gone or damaged, and with it nobody can tell what the log means. A Base
+// answers it; reading again does not help.
+var ErrBase = errors.New("the list of files that an epoch began with cannot be had")
+
 // RefusedError says that the log's own rules refuse an entry, so it was not appended.
 type RefusedError struct{ Why string }
 
 func (e *RefusedError) Error() string { return "the commit log refuses the entry: " + e.Why }
 
-// Base gives the live files that an Open entry starts with.
+// Base gives the live files that an Open entry starts with; ErrBase if they are lost.
 type Base = func(*commitlog.Entry) ([]commitlog.File, error)
 
 // Log follows the commit log of one run and, at the leader, appends to it.
@@ -175,6 +180,8 @@ func (l *Log) Append(ctx context.Context, e *commitlog.Entry) error {
 			return &RefusedError{Why: f.void}
 		case err == nil && l.moved(expect):
 			return ErrConflict
+		case errors.Is(err, ErrBase):
+			return err
 		case perr == nil && err == nil:
 			return fmt.Errorf("commit log of %s: the broker acknowledged an entry that is not there; its store was put back", l.run)
 		}
