@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/dustin/go-humanize"
 
+	"github.com/fastfeaturefetch/fff/shared/awss3"
 	"github.com/fastfeaturefetch/fff/shared/control"
 	"github.com/fastfeaturefetch/fff/shared/dataset"
 )
@@ -39,7 +39,7 @@ func (f *filters) selection() control.Selection {
 // source says where failures are read: from a run's dead letters, or from a dataset.
 type source struct {
 	connection
-	Dir string `placeholder:"DIR" help:"Read _failures.jsonl of this dataset; no broker is needed."`
+	Dir string `placeholder:"DIR" help:"Read _failures.jsonl of this dataset, a directory or s3://bucket/prefix/run; no broker is needed."`
 	ID  string `arg:"" optional:"" name:"run" help:"Id of the run."`
 }
 
@@ -115,7 +115,7 @@ type numbered struct {
 func (c *failedListCmd) listDataset(a *app) error {
 	var list []numbered
 	more := false
-	err := eachFailure(c.Dir, func(n numbered) bool {
+	err := a.eachFailure(c.Dir, func(n numbered) bool {
 		if c.Stage != "" && c.Stage != n.Stage || c.Code != "" && c.Code != n.Code || c.Kind != "" && c.Kind != n.Kind {
 			return true
 		}
@@ -141,20 +141,27 @@ func (c *failedListCmd) listDataset(a *app) error {
 }
 
 // eachFailure goes through the failures of a dataset until fn gives false.
-func eachFailure(dir string, fn func(numbered) bool) error {
-	name := filepath.Join(dir, dataset.FailuresName)
-	f, err := os.Open(name)
+func (a *app) eachFailure(place string, fn func(numbered) bool) error {
+	from, err := a.openDataset(place)
+	if err != nil {
+		return err
+	}
+	name := strings.TrimRight(place, "/") + "/" + dataset.FailuresName
+	blob, err := from.Open(a.soft, dataset.FailuresName)
 	if errors.Is(err, fs.ErrNotExist) {
-		return usage("%s is not there: either %s is no dataset of a finished run, or nothing failed", name, dir)
+		return usage("%s is not there: either %s is no dataset of a finished run, or nothing failed", name, place)
+	}
+	if _, s3 := errors.AsType[*awss3.Error](err); s3 {
+		return ofS3("failures", err)
 	}
 	if err != nil {
 		return usage("failures: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = blob.Close() }()
 	line := 0
-	for failure, err := range dataset.Failures(bufio.NewReader(f)) {
+	for failure, err := range dataset.Failures(bufio.NewReader(io.NewSectionReader(blob, 0, blob.Size()))) {
 		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			return ofS3("failures", fmt.Errorf("%s: %w", name, err))
 		}
 		line++
 		if !fn(numbered{line, failure}) {
@@ -177,7 +184,7 @@ func oneLine(s string) string {
 
 type failedShowCmd struct {
 	connection
-	Dir string `placeholder:"DIR" help:"Read _failures.jsonl of this dataset; no broker is needed."`
+	Dir string `placeholder:"DIR" help:"Read _failures.jsonl of this dataset, a directory or s3://bucket/prefix/run; no broker is needed."`
 	ID  string `arg:"" name:"run" help:"Id of the run; with --dir, the line in _failures.jsonl."`
 	Seq string `arg:"" optional:"" help:"Sequence of the dead letter; none with --dir."`
 }
@@ -233,7 +240,7 @@ func (c *failedShowCmd) showDataset(a *app) error {
 		return err
 	}
 	var found *numbered
-	err = eachFailure(c.Dir, func(n numbered) bool {
+	err = a.eachFailure(c.Dir, func(n numbered) bool {
 		if uint64(n.Line) != want {
 			return true
 		}

@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"github.com/fastfeaturefetch/fff/shared/awss3"
+	"github.com/fastfeaturefetch/fff/shared/dataset"
+	"github.com/fastfeaturefetch/fff/shared/destination"
 	"github.com/fastfeaturefetch/fff/shared/recordsfile"
 	"github.com/fastfeaturefetch/fff/shared/runfile"
 	"github.com/fastfeaturefetch/fff/shared/s3url"
@@ -92,4 +94,16 @@ func (a *app) openRecords(name string) (*recordsfile.File, error) {
 		return nil, errors.Join(usage("records: %w", err), object.Close())
 	}
 	return f, nil
+}
+
+// openDataset opens the dataset in a directory or at s3://bucket/prefix/run, to read it.
+func (a *app) openDataset(place string) (dataset.Readable, error) {
+	from, err := destination.Existing(a.soft, place)
+	if _, s3 := errors.AsType[*awss3.Error](err); s3 {
+		return nil, ofS3("dataset", err)
+	}
+	if err != nil {
+		return nil, usage("dataset: %w; give the directory <output.dir>/<run>, or s3://bucket/prefix/run", err)
+	}
+	return from, nil
 }

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
-	"os"
 	"strings"
 
 	"github.com/dustin/go-humanize"
 
+	"github.com/fastfeaturefetch/fff/shared/awss3"
 	"github.com/fastfeaturefetch/fff/shared/dataset"
 	"github.com/fastfeaturefetch/fff/shared/recordsfile"
 	"github.com/fastfeaturefetch/fff/shared/runfile"
@@ -18,8 +18,8 @@ import (
 // verifyCmd proves that a dataset holds what was asked for.
 type verifyCmd struct {
 	listing
-	Dir     string `arg:"" help:"Directory of the dataset: <output.dir>/<run>."`
-	Records string `required:"" placeholder:"FILE" help:"Records file that the dataset was made from."`
+	Dir     string `arg:"" help:"The dataset: the directory <output.dir>/<run>, or s3://bucket/prefix/run."`
+	Records string `required:"" placeholder:"FILE" help:"Records file, or s3://bucket/key, that the dataset was made from."`
 }
 
 // Run is called by kong.
@@ -27,10 +27,11 @@ func (c *verifyCmd) Run(a *app) error {
 	if c.Records == recordsfile.Stdin {
 		return usage("--records -: the records are read more than once; give a file")
 	}
-	if info, err := os.Stat(c.Dir); err != nil || !info.IsDir() {
-		return usage("%s is no directory; give that of the dataset, <output.dir>/<run>", c.Dir)
+	from, err := a.openDataset(c.Dir)
+	if err != nil {
+		return err
 	}
-	options, err := c.options(a)
+	options, err := c.options(a, from)
 	if err != nil {
 		return err
 	}
@@ -40,10 +41,13 @@ func (c *verifyCmd) Run(a *app) error {
 	}
 	defer records.Close()
 	want := &wanted{file: records, options: options}
-	report, err := dataset.Verify(a.soft, c.Dir, want.all(), dataset.VerifyOptions{})
+	report, err := dataset.VerifyStore(a.soft, from, c.Dir, want.all(), dataset.VerifyOptions{})
 	if err != nil {
 		if a.soft.Err() != nil {
 			return errInterrupted
+		}
+		if _, s3 := errors.AsType[*awss3.Error](err); s3 {
+			return ofS3("verify", err)
 		}
 		return usage("%w", err)
 	}
@@ -57,10 +61,13 @@ func (c *verifyCmd) Run(a *app) error {
 
 // options tell how the records were read, from the run file that the manifest holds. A
 // dataset without one is judged all the same: Verify says what is wrong with it.
-func (c *verifyCmd) options(a *app) (recordsfile.Options, error) {
-	m, err := dataset.ReadManifest(c.Dir)
+func (c *verifyCmd) options(a *app, from dataset.Readable) (recordsfile.Options, error) {
+	m, err := dataset.GetManifest(a.soft, from)
 	if errors.Is(err, fs.ErrNotExist) {
 		return recordsfile.Options{}, nil
+	}
+	if _, s3 := errors.AsType[*awss3.Error](err); s3 {
+		return recordsfile.Options{}, ofS3("dataset", err)
 	}
 	if err != nil {
 		return recordsfile.Options{}, &exitError{exitFailed, err}

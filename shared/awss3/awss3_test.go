@@ -155,8 +155,10 @@ func TestAnEmptyObjectHasAnEnd(t *testing.T) {
 func TestAnObjectThatIsChangedIsNotReadOn(t *testing.T) {
 	s := serve(t, someBytes(100_000))
 	for name, change := range map[string]func(){
-		"minded":     func() { s.etag.Store(`"two"`) },
-		"not minded": func() { s.refuse = func(_ http.ResponseWriter, r *http.Request) bool { r.Header.Del("If-Match"); return false } },
+		"minded": func() { s.etag.Store(`"two"`) },
+		"not minded": func() {
+			s.refuse = func(_ http.ResponseWriter, r *http.Request) bool { r.Header.Del("If-Match"); return false }
+		},
 	} {
 		s.etag.Store(`"one"`)
 		o := s.open(t)

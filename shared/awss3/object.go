@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -26,12 +27,24 @@ type Object struct {
 	blocks blocks
 }
 
+// openTimeout bounds the looking up of an object, repetitions included.
+const openTimeout = time.Minute
+
 // Open looks up an object. Reading it ends with ctx.
 func Open(ctx context.Context, client *s3.Client, bucket, key string) (*Object, error) {
 	o := &Object{ctx: ctx, client: client, where: s3url.URL{Bucket: bucket, Key: key}, blocks: blocks{most: defaultBlocks}}
-	head, err := client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &bucket, Key: &key})
+	asking, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	head, err := client.HeadObject(asking, &s3.HeadObjectInput{Bucket: &bucket, Key: &key})
 	if err != nil {
-		return nil, o.explain(o.inWords(err))
+		err = o.inWords(asking, err)
+	}
+	switch {
+	case err == nil:
+	case ctx.Err() == nil && asking.Err() != nil:
+		return nil, &Error{Reason: Unreachable, Where: o.where, Err: err, text: fmt.Sprintf("%s gave no answer within %s; check the network and AWS_ENDPOINT_URL_S3", host(client), openTimeout)}
+	default:
+		return nil, o.explain(err)
 	}
 	o.size, o.etag = aws.ToInt64(head.ContentLength), aws.ToString(head.ETag)
 	return o, nil
@@ -39,11 +52,11 @@ func Open(ctx context.Context, client *s3.Client, bucket, key string) (*Object, 
 
 // inWords asks again, with a request whose refusal has a body: that of HEAD has a status only,
 // and a bucket that is not there looks like an object that is not.
-func (o *Object) inWords(err error) error {
-	if o.ctx.Err() != nil || !answered(err) {
+func (o *Object) inWords(ctx context.Context, err error) error {
+	if ctx.Err() != nil || !answered(err) {
 		return err
 	}
-	out, again := o.client.GetObject(o.ctx, &s3.GetObjectInput{Bucket: &o.where.Bucket, Key: &o.where.Key, Range: aws.String("bytes=0-0")})
+	out, again := o.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &o.where.Bucket, Key: &o.where.Key, Range: aws.String("bytes=0-0")})
 	if again != nil {
 		return again
 	}

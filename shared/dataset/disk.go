@@ -37,6 +37,20 @@ func OpenDisk(dir string) (*Disk, error) {
 	return &Disk{dir: abs}, nil
 }
 
+// DiskOf gives the dataset in a directory that is there, to read it; nothing is made.
+func DiskOf(dir string) (*Disk, error) {
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%s is no directory: %w", dir, fs.ErrNotExist)
+	case err != nil:
+		return nil, err
+	case !info.IsDir():
+		return nil, fmt.Errorf("%s is no directory", dir)
+	}
+	return &Disk{dir: dir}, nil
+}
+
 // Dir gives the dataset's directory, absolute.
 func (d *Disk) Dir() string { return d.dir }
 

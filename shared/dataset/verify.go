@@ -7,8 +7,6 @@ import (
 	"io/fs"
 	"iter"
 	"math/bits"
-	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -76,40 +74,62 @@ type CorruptFile struct {
 	Reason string `json:"reason"`
 }
 
+// Readable is what can be read of a dataset; every Store is one.
+type Readable interface {
+	Get(ctx context.Context, name string) ([]byte, error)
+	Open(ctx context.Context, name string) (Blob, error)
+	ListVisible(ctx context.Context) ([]VisibleFile, error)
+	OpenVisible(ctx context.Context, family, name string) (Blob, error)
+}
+
 // ReadManifest reads the manifest of the dataset in a directory. The error matches
 // fs.ErrNotExist if there is none.
 func ReadManifest(dir string) (*Manifest, error) {
-	data, err := os.ReadFile(filepath.Join(dir, ManifestName))
+	return GetManifest(context.Background(), &Disk{dir: dir})
+}
+
+// GetManifest reads the manifest of a dataset. The error matches fs.ErrNotExist if there is
+// none.
+func GetManifest(ctx context.Context, from Readable) (*Manifest, error) {
+	data, err := from.Get(ctx, ManifestName)
 	if err != nil {
 		return nil, err
 	}
 	return DecodeManifest(data)
 }
 
-// Verify checks the dataset in a directory against what was requested: every requested
-// cell is in exactly one row of the visible files, or listed in _failures.jsonl; every
-// file has the size, checksum, rows and columns of the manifest; no other file is
-// visible. It trusts no completion index and reads the files themselves. For each sample
-// it needs some 30 bytes and three bits a family. want is read a second time if cells
-// are missing, to name them. The error is for what keeps it from checking at all: an
-// error of want, a file that cannot be read for want of rights, a cancelled context.
+// Verify is VerifyStore for the dataset in a directory.
 func Verify(ctx context.Context, dir string, want iter.Seq2[Requested, error], o VerifyOptions) (*VerifyReport, error) {
-	if info, err := os.Stat(dir); err != nil {
+	disk, err := DiskOf(dir)
+	if err != nil {
 		return nil, fmt.Errorf("verify: %w", err)
-	} else if !info.IsDir() {
-		return nil, fmt.Errorf("verify: %s is no directory; name the directory of a run", dir)
 	}
+	return VerifyStore(ctx, disk, dir, want, o)
+}
+
+// VerifyStore checks a dataset against what was requested: every requested cell is in
+// exactly one row of the visible files, or listed in _failures.jsonl; every file has the
+// size, checksum, rows and columns of the manifest; no other file is visible. It trusts no
+// completion index and reads the files themselves. For each sample it needs some 30 bytes
+// and three bits a family. where is what the report calls the dataset. want is read a second
+// time if cells are missing, to name them. The error is for what keeps it from checking at
+// all: an error of want, a file that cannot be read for want of rights, a cancelled context.
+func VerifyStore(ctx context.Context, from Readable, where string, want iter.Seq2[Requested, error], o VerifyOptions) (*VerifyReport, error) {
 	report := &VerifyReport{Outcome: Broken}
-	manifest, err := ReadManifest(dir)
+	data, err := from.Get(ctx, ManifestName)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		report.Problem = fmt.Sprintf("%s has no %s: the run is not finished; run it again to resume", dir, ManifestName)
+		report.Problem = fmt.Sprintf("%s has no %s: the run is not finished; run it again to resume", where, ManifestName)
 		return report, nil
 	case err != nil:
+		return nil, fmt.Errorf("verify: %w", err)
+	}
+	manifest, err := DecodeManifest(data)
+	if err != nil {
 		report.Problem = err.Error()
 		return report, nil
 	}
-	v := &verifier{disk: &Disk{dir: dir}, manifest: manifest, report: report, progress: o.Progress}
+	v := &verifier{from: from, manifest: manifest, report: report, progress: o.Progress}
 	if err := v.run(ctx, want); err != nil {
 		return nil, fmt.Errorf("verify: %w", err)
 	}
@@ -117,7 +137,7 @@ func Verify(ctx context.Context, dir string, want iter.Seq2[Requested, error], o
 }
 
 type verifier struct {
-	disk     *Disk
+	from     Readable
 	manifest *Manifest
 	report   *VerifyReport
 	progress func(files, of int)
@@ -161,7 +181,7 @@ func (v *verifier) strangers(ctx context.Context) error {
 	for i := range v.manifest.Files {
 		named[v.manifest.Files[i].Path] = true
 	}
-	files, err := v.disk.ListVisible(ctx)
+	files, err := v.from.ListVisible(ctx)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -230,7 +250,7 @@ func (v *verifier) fileDone() {
 
 // failures notes the cells that _failures.jsonl lists.
 func (v *verifier) failures(ctx context.Context) error {
-	blob, err := v.disk.Open(ctx, FailuresName)
+	blob, err := v.from.Open(ctx, FailuresName)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -52,7 +52,7 @@ func (v *verifier) family(ctx context.Context, m *ManifestFamily) familyCheck {
 // file checks one file. fault is what is wrong with it; err is what kept it from being
 // read.
 func (v *verifier) file(ctx context.Context, m *ManifestFamily, f *ManifestFile, cells *familyCells, check *familyCheck) (fault, err error) {
-	blob, err := v.disk.OpenVisible(ctx, f.Family, f.Name)
+	blob, err := v.from.OpenVisible(ctx, f.Family, f.Name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return errors.New("the manifest names it, but it is not there"), nil
 	}
@@ -64,7 +64,7 @@ func (v *verifier) file(ctx context.Context, m *ManifestFamily, f *ManifestFile,
 	if blob.Size() != f.Bytes {
 		return fmt.Errorf("it has %d bytes; the manifest says %d", blob.Size(), f.Bytes), nil
 	}
-	sum, _, err := Checksum(ctx, readerOf(blob))
+	sum, err := checksumOf(ctx, blob)
 	if err != nil {
 		return nil, err
 	}
@@ -170,6 +170,21 @@ func (c *columnCursor) fill(dst []parquet.Value) (int, error) {
 		n += m
 	}
 	return n, nil
+}
+
+// streamer is a Blob that is read faster from its beginning to its end than in pieces.
+type streamer interface{ Stream() io.ReadCloser }
+
+// checksumOf reads all of a blob.
+func checksumOf(ctx context.Context, b Blob) (string, error) {
+	s, ok := b.(streamer)
+	if !ok {
+		sum, _, err := Checksum(ctx, readerOf(b))
+		return sum, err
+	}
+	stream := s.Stream()
+	sum, _, err := Checksum(ctx, stream)
+	return sum, errors.Join(err, stream.Close())
 }
 
 // readerOf reads a blob from its beginning.
