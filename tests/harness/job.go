@@ -1,9 +1,12 @@
 package harness
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -26,6 +29,7 @@ type Job struct {
 	Lanes    string // settings of both lanes of the feature service
 	More     string // further lines of the run file
 	Out      string // output directory
+	S3       *S3    // where the dataset goes instead; nil = it stays in Out
 	Records  []Record
 	Sandbox  sandbox.Config
 	Env      Env // further settings of the programs
@@ -85,8 +89,45 @@ func Samples(n int) []Record {
 	return all
 }
 
-// Dataset is the directory of the job's dataset.
-func (j *Job) Dataset() string { return filepath.Join(j.Out, j.Run) }
+// Dataset is the directory of the job's dataset; with S3 that of the copy that Fetch makes.
+func (j *Job) Dataset() string {
+	if j.S3 != nil {
+		return filepath.Join(j.dir, "copy", j.Run)
+	}
+	return filepath.Join(j.Out, j.Run)
+}
+
+// Fetch copies a dataset that is in S3 anew, to where it is looked at.
+func (j *Job) Fetch(t testing.TB) {
+	t.Helper()
+	if j.S3 == nil {
+		return
+	}
+	if err := os.RemoveAll(j.Dataset()); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.S3.Download(t.Context(), j.S3.Prefix(j), j.Dataset()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// files gives the files of the dataset whose paths match the pattern.
+func (j *Job) files(pattern string) []string {
+	if j.S3 == nil {
+		names, _ := filepath.Glob(filepath.Join(j.Dataset(), pattern)) // the pattern is a good one
+		return names
+	}
+	keys, err := j.S3.Keys(context.Background(), j.S3.Prefix(j))
+	if err != nil {
+		return nil // the server may be away
+	}
+	pattern = strings.Replace(pattern, "_staging/", "_uploads/", 1) // where the records of what is staged are
+	maps.DeleteFunc(keys, func(key string, _ int64) bool {
+		match, _ := path.Match(pattern, key)
+		return !match
+	})
+	return slices.Collect(maps.Keys(keys))
+}
 
 // Store is the directory of the broker's store unless a test names another.
 func (j *Job) Store() string { return filepath.Join(j.Out, ".fff", j.Run) }
@@ -102,9 +143,16 @@ dynamodb:
   sort_key: {name: feature_key, value: "{family}#{pitc_timestamp}"}
   layout: %s
 feature_service: {url: %q, fast: {%s}, slow: {%s}}
-output: {dir: %q}
+output: {dir: %q%s}
 %s
-`, j.Run, strings.Join(j.Families, "\n  - "), j.Layout, j.Backend, j.Lanes, j.Lanes, j.Out, j.More)
+`, j.Run, strings.Join(j.Families, "\n  - "), j.Layout, j.Backend, j.Lanes, j.Lanes, j.Out, j.s3(), j.More)
+}
+
+func (j *Job) s3() string {
+	if j.S3 == nil {
+		return ""
+	}
+	return fmt.Sprintf(", s3: {bucket: %s, prefix: %s}", j.S3.Bucket, s3Prefix)
 }
 
 // File gives the run file as the programs read it.
@@ -131,11 +179,11 @@ func (j *Job) JSONL(t testing.TB) string {
 
 func (j *Job) write(t testing.TB, name string, data []byte) string {
 	t.Helper()
-	path := filepath.Join(j.dir, name)
-	if err := os.WriteFile(path, data, 0o644); err != nil {
+	file := filepath.Join(j.dir, name)
+	if err := os.WriteFile(file, data, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	return path
+	return file
 }
 
 // Args are the arguments of fff that run the job.
@@ -157,9 +205,10 @@ func (j *Job) Settings() Env {
 		"FFF_SANDBOX_SLOW_MIN":            c.SlowMin.String(),
 		"FFF_SANDBOX_SLOW_MAX":            c.SlowMax.String(),
 	}
-	for name, value := range j.Env {
-		env[name] = value
+	if j.S3 != nil {
+		maps.Copy(env, j.S3.Env())
 	}
+	maps.Copy(env, j.Env)
 	return env
 }
 
@@ -172,6 +221,7 @@ func (j *Job) Start(t testing.TB, more ...string) *Process {
 // Verify has fff prove the dataset and expects the exit code.
 func (j *Job) Verify(t testing.TB, code int) {
 	t.Helper()
+	j.Fetch(t)
 	Run(t, j.Settings(), "verify", j.Dataset(), "--records", j.JSONL(t)).Expect(t, code)
 }
 

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -43,17 +42,14 @@ func After(d time.Duration) Moment {
 // Once is the moment when files that match the pattern, below the dataset, are more by n
 // than when it was asked for; n may be 0 where there is none yet.
 func Once(j *Job, n int, pattern string) Moment {
-	count := func() int {
-		names, _ := filepath.Glob(filepath.Join(j.Dataset(), pattern)) // the pattern is a good one
-		return len(names)
-	}
+	count := func() int { return len(j.files(pattern)) }
 	before := count()
 	return Moment{fmt.Sprintf("%d more %s", n, pattern), func() bool { return count() >= before+n }}
 }
 
 // Patterns of files that tell how far a run has come.
 const (
-	Staged  = "_staging/*/*/*.parquet"
+	Staged  = "_staging/*/*/*/*.parquet"
 	Indexes = "_commits/*"
 	Parts   = "features/*/*.parquet"
 )
@@ -84,6 +80,7 @@ type Witness struct {
 // whole and committed, and no cell is there twice.
 func (w *Witness) Look(t testing.TB, j *Job) {
 	t.Helper()
+	j.Fetch(t)
 	if _, err := Rows(t.Context(), j.Dataset()); err != nil {
 		t.Fatalf("after the kill: %v", err)
 	}
@@ -142,8 +139,7 @@ func killUntilComplete(t *testing.T, j *Job, args []string, random *rand.Rand, k
 			p.Wait(t).Expect(t, 0)
 			return kills
 		}
-		visible, _ := Visible(j.Dataset()) // Look reads it again
-		t.Logf("%s: killed at %s; %d files visible", j.Run, m.Name, len(visible))
+		t.Logf("%s: killed at %s; %d files visible", j.Run, m.Name, len(j.files(Parts)))
 		w.Look(t, j)
 	}
 	j.Start(t, args...).Wait(t).Expect(t, 0)

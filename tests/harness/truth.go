@@ -26,6 +26,7 @@ const maxFaults = 20
 // must be there once, but for those that without names, which must not be there at all.
 func (j *Job) Prove(t testing.TB, without func(Cell) bool) {
 	t.Helper()
+	j.Fetch(t)
 	file := j.File(t)
 	requested := Cells(j.Records, file.FamilyIDs())
 	if without != nil {

@@ -125,16 +125,17 @@ func (s *Store) stage(ctx context.Context, f stagedFile, write func(io.Writer) e
 		err = s.begun(ctx, f.area)
 	}
 	if err != nil {
-		s.giveUp(ctx, f, u.id)
+		s.giveUp(ctx, f, u)
 		return dataset.StagedFile{}, err
 	}
 	return dataset.StagedFile{Bytes: w.Bytes(), Checksum: w.Checksum(), UploadID: u.id}, nil
 }
 
-// giveUp removes what a failed call has written. What remains is swept with the epoch.
-func (s *Store) giveUp(ctx context.Context, f stagedFile, id string) {
-	if id == "" || s.abort(ctx, f.visible, id) != nil {
-		return // the record leads to an upload of which we may only not know
+// giveUp removes what a failed call has written. What remains is swept with the epoch: the
+// record leads to it.
+func (s *Store) giveUp(ctx context.Context, f stagedFile, u *upload) {
+	if u.asked && (u.id == "" || s.abort(ctx, f.visible, u.id) != nil) {
+		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
 	defer cancel()
@@ -159,22 +160,45 @@ func (s *Store) reveal(ctx context.Context, f stagedFile, done dataset.StagedFil
 		return err
 	}
 	if !seen { // a visible file is never replaced
-		failed := dataset.ErrNotStaged
-		if done.UploadID != "" {
-			failed = s.complete(ctx, f.visible, done.UploadID, done.Bytes)
-		}
-		if failed != nil { // another may have been faster, or the answer was lost
-			seen, err = s.isVisible(ctx, f.visible, done.Bytes)
-			if err != nil {
-				return err
-			}
-			if !seen {
-				return failed
-			}
+		if err := s.makeVisible(ctx, f.visible, done); err != nil {
+			return err
 		}
 	}
 	_ = s.remove(ctx, f.record) // what remains is swept with the epoch
 	return nil
+}
+
+// appears is how long a completed file may take to appear. What is being completed, here or
+// by another, may be neither an upload nor an object any more, respectively yet.
+const appears = 3 * time.Second
+
+func (s *Store) makeVisible(ctx context.Context, key string, done dataset.StagedFile) error {
+	if done.UploadID == "" {
+		return dataset.ErrNotStaged
+	}
+	failed := s.complete(ctx, key, done.UploadID, done.Bytes)
+	patience := appears
+	if failed != nil && !errors.Is(failed, dataset.ErrNotStaged) {
+		patience = 0 // but the answer may have been lost, or another been faster
+	}
+	for wait := appears / 128; ; wait *= 2 {
+		seen, err := s.isVisible(ctx, key, done.Bytes)
+		switch {
+		case err != nil:
+			return err
+		case seen:
+			return nil
+		case wait > patience/2 && failed == nil:
+			return fmt.Errorf("S3 says that the upload of %s is complete, but the object is not there", key)
+		case wait > patience/2:
+			return failed
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(wait):
+		}
+	}
 }
 
 // isVisible tells whether an object is there, with the size that was committed.

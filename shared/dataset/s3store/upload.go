@@ -35,6 +35,7 @@ type upload struct {
 	key    string
 	ctx    context.Context // ends when a part could not be sent
 	flight *errgroup.Group
+	asked  bool   // for an id, which there may be without our knowing it
 	id     string // "" until there is a part
 	sent   int32  // parts
 	buffer *bytes.Buffer
@@ -66,6 +67,7 @@ func (u *upload) Write(p []byte) (int, error) {
 // send sends the buffer as the next part and goes on with another one.
 func (u *upload) send() error {
 	if u.id == "" {
+		u.asked = true
 		out, err := u.s.client.CreateMultipartUpload(u.ctx, &s3.CreateMultipartUploadInput{Bucket: &u.s.bucket, Key: &u.key})
 		if err != nil {
 			return u.s.explain(u.key, err)
