@@ -115,7 +115,7 @@ func asDouble(c *packed.Column, row int) (float64, bool) {
 		return c.Double(row), true
 	case packed.Int64:
 		i := c.Int64(row)
-		return float64(i), exactAsDouble(i)
+		return float64(i), exactAsDouble(i) || readsAsDouble(i)
 	case packed.String:
 		v, err := strconv.ParseFloat(string(c.Bytes(row)), 64)
 		var stack [32]byte
@@ -166,9 +166,17 @@ func exactAsDouble(i int64) bool {
 	return ok && back == i
 }
 
+// readsAsDouble tells whether the text of the nearest double is the integer's: then it is
+// that double, written out by a database. DynamoDB gives 1.2345678901234566e17 back as
+// 123456789012345660.
+func readsAsDouble(i int64) bool {
+	var a, b [32]byte
+	return string(packed.AppendDouble(a[:0], float64(i))) == string(packed.AppendInt64(b[:0], i))
+}
+
 // DriftRows finds the rows of a block that hold a value which does not fit the declared
 // type of its feature, in order, and names one such feature. An integer fits double if
-// it is exact, a double fits int64 if it is integral and in range, everything fits
+// it is exact or reads as one, a double fits int64 if it is integral and in range, everything fits
 // string. A text fits what it is the canonical text of, because one text among numbers
 // turns a block's column into texts; so it does not matter how rows were grouped.
 func DriftRows(block *packed.BlockView, declared []runfile.Feature) (rows []int, feature string) {

@@ -20,6 +20,7 @@ func TestDriftRows(t *testing.T) {
 		{"doubles", runfile.Double, []any{1.5, nil, math.NaN(), math.Inf(1)}, nil},
 		{"integers as double", runfile.Double, []any{1, -7, nil, 1 << 60}, nil},
 		{"an integer that no double is", runfile.Double, []any{1, big, 3}, []int{1}},
+		{"doubles that were written out", runfile.Double, []any{999_990_000_000_000_000, 123_456_789_012_345_660, 0.5}, nil},
 		{"one text among doubles", runfile.Double, []any{1.5, "x", 2e-9, math.NaN(), nil, 1e300}, []int{1}},
 		{"large and fractional", runfile.Double, []any{big, 0.5, 7}, []int{0}},
 		{"bool as double", runfile.Double, []any{true, nil}, []int{0}},

@@ -70,8 +70,13 @@ func (m *modelBlock) kindOf(name string) packed.Kind {
 	panic("unreachable")
 }
 
-// exact reports whether a value is no integer that float64 may not hold.
-func exact(v value) bool { return v.kind != packed.Int64 || -1<<53 <= v.int && v.int <= 1<<53 }
+// exact reports whether a value is no integer that float64 may not hold, or show otherwise.
+func exact(v value) bool {
+	return v.kind != packed.Int64 || -1<<53 <= v.int && v.int <= 1<<53 || v.int == writtenOut
+}
+
+// writtenOut is a double beyond 2^53 whose text is its digits.
+const writtenOut = 999_990_000_000_000_000
 
 func (v value) canonical() string {
 	switch v.kind {
@@ -109,7 +114,7 @@ func randomValue(r *rand.Rand, kind packed.Kind) value {
 	case packed.Double:
 		v.num = []float64{r.NormFloat64(), 5, -0.5, math.NaN(), math.Inf(1), math.Inf(-1), 1e21, 1e-7, math.Copysign(0, -1)}[r.IntN(9)]
 	case packed.Int64:
-		v.int = []int64{r.Int64N(1000), 1 << 53, -1 << 53, r.Int64N(100)}[r.IntN(4)]
+		v.int = []int64{r.Int64N(1000), 1 << 53, -1 << 53, r.Int64N(100), writtenOut}[r.IntN(5)]
 		if r.IntN(20) == 0 {
 			v.int = []int64{1<<53 + 1, math.MaxInt64, math.MinInt64}[r.IntN(3)]
 		}

@@ -7,8 +7,8 @@
 // # Columns
 //
 // All values of a column in a block have one kind. A value of another kind promotes
-// the column: Int64 with Double gives Double if every integer is at most 2^53 in
-// magnitude, and String otherwise; every other mixture gives String. Promoted values
+// the column: Int64 with Double gives Double if every integer is a double and
+// reads the same as one, as all do up to 2^53 in magnitude, and String otherwise; every other mixture gives String. Promoted values
 // keep their canonical text (AppendDouble, Column.Text), so what a value reads as does
 // not depend on the rows that happened to share its block.
 //
@@ -105,4 +105,17 @@ const (
 // maxExact is the largest magnitude up to which every integer is a float64.
 const maxExact = 1 << 53
 
-func exactAsDouble(v int64) bool { return -maxExact <= v && v <= maxExact }
+// exactAsDouble tells whether an integer is a float64 and reads the same as one. Beyond
+// 2^53 these are mostly doubles that a database wrote out: DynamoDB gives 9.9999e17 back as
+// 999990000000000000.
+func exactAsDouble(v int64) bool {
+	if -maxExact <= v && v <= maxExact {
+		return true
+	}
+	f := float64(v)
+	if f >= 1<<63 || int64(f) != v {
+		return false
+	}
+	var a, b [24]byte
+	return string(AppendDouble(a[:0], f)) == string(AppendInt64(b[:0], v))
+}

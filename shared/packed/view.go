@@ -204,8 +204,8 @@ func (c *Column) Text(dst []byte, row int) []byte {
 	}
 }
 
-// ExactAsDouble reports whether every value of an Int64 column is at most 2^53 in
-// magnitude, so that it may become a Double as in a promotion. It is false for columns
+// ExactAsDouble reports whether every value of an Int64 column is a double and reads
+// the same as one, so that it may become a Double as in a promotion. It is false for columns
 // of other kinds.
 func (c *Column) ExactAsDouble() bool {
 	if c.Kind != Int64 {
