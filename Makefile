@@ -53,7 +53,11 @@ build: ## Build fff and every service into bin/
 	$(GO) build -o bin/ ./services/...
 
 .PHONY: bench
-bench: ## Run the benchmarks of the hot paths
+bench: ## Measure whole jobs on backends that cost next to nothing; BENCH=-full for all of them
+	cd tests && $(GO) run ./bench $(BENCH)
+
+.PHONY: microbench
+microbench: ## Run the benchmarks of the hot paths
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: fmt

@@ -1,0 +1,4 @@
+package main
+
+// rssUnit is what Rusage.Maxrss counts in.
+const rssUnit = 1 << 10

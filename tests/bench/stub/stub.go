@@ -1,0 +1,182 @@
+// Package stub answers for DynamoDB and a feature service at next to no cost, so that what
+// a benchmark measures is the pipeline. It knows just the requests that the pipeline sends:
+// keys without braces in them, one table a call. It proves nothing; that is what the
+// sandbox is for.
+package stub
+
+import (
+	"bytes"
+	"fmt"
+	"hash/crc32"
+	"hash/fnv"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Config says what the stub answers.
+type Config struct {
+	Layout        string        // attributes, map or json: how an item holds its features
+	HitRatio      float64       // of the keys, which have an item
+	Features      int           // of a family
+	Threads       int           // of the feature service; 0 = no limit
+	DynamoLatency time.Duration // of a BatchGetItem
+	FastLatency   time.Duration // of a request of several families
+	SlowLatency   time.Duration // of a request of one family
+}
+
+// Counts is what a stub has been asked for.
+type Counts struct {
+	Calls    atomic.Int64 // BatchGetItem
+	Keys     atomic.Int64 // in them
+	Requests atomic.Int64 // to the feature service
+	Families atomic.Int64 // in them
+	BusyNS   atomic.Int64 // of the feature service's threads, all together
+}
+
+// Server is both stand-ins: POST / is DynamoDB, POST /features the feature service.
+type Server struct {
+	cfg     Config
+	item    []byte // the attributes of every item, without its key
+	family  []byte // the object of every family in the feature service's answer
+	threads chan struct{}
+	buffers sync.Pool
+	Counts  Counts
+}
+
+// New makes a stub.
+func New(cfg Config) *Server {
+	s := &Server{cfg: cfg, buffers: sync.Pool{New: func() any { return new(bytes.Buffer) }}}
+	if cfg.Threads > 0 {
+		s.threads = make(chan struct{}, cfg.Threads)
+	}
+	var plain, typed []string
+	for n := range cfg.Features {
+		value := fmt.Sprintf("0.%09d", (n+1)*16180339%1_000_000_000)
+		plain = append(plain, fmt.Sprintf(`"feature_%02d":%s`, n, value))
+		typed = append(typed, fmt.Sprintf(`"feature_%02d":{"N":"%s"}`, n, value))
+	}
+	s.family = []byte("{" + strings.Join(plain, ",") + "}")
+	switch cfg.Layout {
+	case "map":
+		s.item = []byte(`"features":{"M":{` + strings.Join(typed, ",") + `}}`)
+	case "json":
+		s.item = []byte(`"features":{"S":` + strconv.Quote(string(s.family)) + `}`)
+	default:
+		s.item = []byte(strings.Join(typed, ","))
+	}
+	return s
+}
+
+// ServeHTTP answers a request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	in, out := s.buffers.Get().(*bytes.Buffer), s.buffers.Get().(*bytes.Buffer)
+	defer s.buffers.Put(in)
+	defer s.buffers.Put(out)
+	in.Reset()
+	out.Reset()
+	if _, err := io.Copy(in, r.Body); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if r.URL.Path == "/features" {
+		s.features(out, in.Bytes())
+		w.Header().Set("Content-Type", "application/json")
+	} else {
+		s.batchGet(out, in.Bytes())
+		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+		w.Header().Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE(out.Bytes())), 10))
+	}
+	w.Header().Set("Content-Length", strconv.Itoa(out.Len()))
+	_, _ = w.Write(out.Bytes()) // who asked asks again
+}
+
+// batchGet answers {"RequestItems":{"<table>":{"Keys":[{…},{…}]…}}…}.
+func (s *Server) batchGet(out *bytes.Buffer, body []byte) {
+	s.Counts.Calls.Add(1)
+	time.Sleep(s.cfg.DynamoLatency)
+	table := between(body, `"RequestItems":{"`, `"`)
+	keys := body[bytes.Index(body, []byte(`"Keys":[`))+len(`"Keys":[`):]
+	out.WriteString(`{"Responses":{"`)
+	out.Write(table)
+	out.WriteString(`":[`)
+	first := true
+	for len(keys) > 0 && keys[0] != ']' {
+		end := bytes.Index(keys, []byte("}}")) + 2
+		key := bytes.TrimPrefix(keys[:end], []byte(","))
+		keys = keys[end:]
+		s.Counts.Keys.Add(1)
+		if !s.hit(key) {
+			continue
+		}
+		if !first {
+			out.WriteByte(',')
+		}
+		first = false
+		out.Write(key[:len(key)-1]) // without the closing brace of the item
+		out.WriteByte(',')
+		out.Write(s.item)
+		out.WriteByte('}')
+	}
+	out.WriteString(`]},"UnprocessedKeys":{}}`)
+}
+
+func (s *Server) hit(key []byte) bool {
+	if s.cfg.HitRatio >= 1 || s.cfg.HitRatio <= 0 {
+		return s.cfg.HitRatio > 0
+	}
+	h := fnv.New32a()
+	_, _ = h.Write(key) // a hash never fails
+	return float64(h.Sum32()%1000) < s.cfg.HitRatio*1000
+}
+
+// features answers {…"feature_families":["…","…"]…}.
+func (s *Server) features(out *bytes.Buffer, body []byte) {
+	s.Counts.Requests.Add(1)
+	list := between(body, `"feature_families":[`, `]`)
+	latency := s.cfg.SlowLatency
+	if bytes.IndexByte(list, ',') >= 0 {
+		latency = s.cfg.FastLatency
+	}
+	if s.threads != nil {
+		s.threads <- struct{}{}
+		defer func() { <-s.threads }()
+	}
+	time.Sleep(latency)
+	s.Counts.BusyNS.Add(int64(latency))
+	out.WriteString(`{"features":{`)
+	for i, family := range bytes.Split(list, []byte(",")) {
+		s.Counts.Families.Add(1)
+		if i > 0 {
+			out.WriteByte(',')
+		}
+		out.Write(family)
+		out.WriteByte(':')
+		out.Write(s.family)
+	}
+	out.WriteString(`}}`)
+}
+
+func between(b []byte, before, after string) []byte {
+	_, rest, _ := bytes.Cut(b, []byte(before))
+	text, _, _ := bytes.Cut(rest, []byte(after))
+	return text
+}
+
+// Counted is Counts at a moment.
+type Counted struct {
+	Calls    int64 `json:"calls"`
+	Keys     int64 `json:"keys"`
+	Requests int64 `json:"requests"`
+	Families int64 `json:"families"`
+	BusyNS   int64 `json:"busy_ns"`
+}
+
+// Read gives the counts.
+func (c *Counts) Read() Counted {
+	return Counted{c.Calls.Load(), c.Keys.Load(), c.Requests.Load(), c.Families.Load(), c.BusyNS.Load()}
+}
