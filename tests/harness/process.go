@@ -83,6 +83,12 @@ func StartWith(t testing.TB, stdin string, env Env, args ...string) *Process {
 	return start(t, filepath.Join(programs, "fff"), stdin, env, args...)
 }
 
+// StartProgram starts a program that is not ours.
+func StartProgram(t testing.TB, env Env, program string, args ...string) *Process {
+	t.Helper()
+	return start(t, program, "", env, args...)
+}
+
 func start(t testing.TB, program, stdin string, env Env, args ...string) *Process {
 	t.Helper()
 	p := &Process{cmd: exec.Command(program, args...), ended: make(chan struct{})}
