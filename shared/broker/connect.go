@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/url"
 	"strings"
 	"time"
@@ -75,6 +77,19 @@ func redacted(urls string) string {
 	return strings.Join(all, ",")
 }
 
+// passing tells whether an error may be gone in a moment: the server or the way to it is
+// not there yet. A load balancer takes connections and breaks them off when nobody is behind it.
+func passing(err error) bool {
+	for _, p := range []error{nats.ErrNoServers, nats.ErrTimeout, nats.ErrMaxConnectionsExceeded, io.EOF, io.ErrUnexpectedEOF} {
+		if errors.Is(err, p) {
+			return true
+		}
+	}
+	_, network := errors.AsType[*net.OpError](err)
+	_, name := errors.AsType[*net.DNSError](err)
+	return network || name
+}
+
 // stillWaiting is how often it is said again that no server answers.
 const stillWaiting = 10 * time.Second
 
@@ -86,7 +101,7 @@ func dial(ctx context.Context, urls string, log zerolog.Logger, opts []nats.Opti
 		if err == nil {
 			return nc, nil
 		}
-		if !errors.Is(err, nats.ErrNoServers) && !errors.Is(err, nats.ErrTimeout) {
+		if !passing(err) {
 			return nil, fmt.Errorf("connect to NATS at %s: %w (check FFF_NATS_URL and the credentials)", redacted(urls), err)
 		}
 		if time.Since(said) >= stillWaiting {

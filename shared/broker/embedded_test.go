@@ -135,6 +135,43 @@ func TestConnectWaitsForTheServer(t *testing.T) {
 	}
 }
 
+// What stands before the servers takes connections and breaks them off while none is there.
+func TestConnectWaitsForWhatIsBehindALoadBalancer(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := make(chan struct{}, 1)
+	go func() {
+		for c, err := l.Accept(); err == nil; c, err = l.Accept() {
+			_ = c.Close()
+			select {
+			case broken <- struct{}{}:
+			default:
+			}
+		}
+	}()
+	ctx, cancel := context.WithCancel(t.Context())
+	failed := make(chan error, 1)
+	go func() {
+		_, err := broker.Connect(ctx, settings.NATS{URL: "nats://" + l.Addr().String()}, "early", zerolog.Nop())
+		failed <- err
+	}()
+	for range 3 { // it tries again
+		select {
+		case <-broken:
+		case err := <-failed:
+			t.Fatalf("it gave up: %v", err)
+		}
+	}
+	cancel()
+	if err := <-failed; err == nil {
+		t.Error("it has connected to nobody")
+	}
+	_ = l.Close()
+}
+
 func TestNothingIsKeptForAServerThatIsAway(t *testing.T) {
 	t.Parallel()
 	e := startEmbedded(t, broker.EmbeddedOptions{StoreDir: t.TempDir()})
