@@ -13,6 +13,7 @@ type cli struct {
 	Streams streamsCmd `cmd:"" help:"Show, make or export the streams of the broker."`
 	Sandbox sandboxCmd `cmd:"" help:"Run stand-ins for DynamoDB and the feature service."`
 	Config  configCmd  `cmd:"" help:"Show the settings that come from the environment."`
+	Health  healthCmd  `cmd:"" help:"Ask a service whether it is ready; for the health checks of containers."`
 	Version versionCmd `cmd:"" help:"Show the version."`
 }
 

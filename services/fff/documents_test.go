@@ -155,3 +155,17 @@ func TestLinksOfTheDocumentsLead(t *testing.T) {
 		}
 	}
 }
+
+// TestDocumentsOfTheServicesExample keeps the job of the compose file the same as that of
+// the demo, but for where its feature service is.
+func TestDocumentsOfTheServicesExample(t *testing.T) {
+	const here, there = "http://127.0.0.1:8090/features", "http://sandbox:8090/features"
+	demo := document(t, "examples/run.yaml")
+	_, job, found := strings.Cut(demo, "\nrun: demo")
+	if !found || strings.Count(job, here) != 1 {
+		t.Fatalf("examples/run.yaml has no run demo, or not the feature service %s", here)
+	}
+	generated(t, "examples/services.yaml", "# The job of run.yaml for the services of docker-compose.yml, whose feature service is\n"+
+		"# the sandbox's. This file is written by `make docs`; change run.yaml.\n\n"+
+		"run: demo"+strings.Replace(job, here, there, 1))
+}
