@@ -119,7 +119,7 @@ func (j *job) openFor(ctx context.Context, file *runfile.File, source []byte, ta
 // openAs opens the next epoch. What failed before is tried again. When the run works already
 // its input goes on; otherwise the producers send it again.
 func (j *job) openAs(ctx context.Context, takeOver, working bool) error {
-	if err := j.prepare(); err != nil {
+	if err := j.prepare(ctx); err != nil {
 		return control.Errorf(control.CodeBadRunFile, "%v", err)
 	}
 	if err := j.checkManifest(ctx); err != nil {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -152,21 +151,15 @@ func (j *job) advance(ctx context.Context) error {
 }
 
 // prepare reads the run file and opens the dataset and the log.
-func (j *job) prepare() error {
+func (j *job) prepare(ctx context.Context) error {
 	file, err := j.rec.File()
 	if err != nil {
 		return err
 	}
 	j.file = file
 	j.maxInput.Store(file.Input.MaxBytes)
-	dir := dataset.RunDir(file.Output.Dir, j.rec.Run)
-	store, err := j.s.openStore(dir)
-	if err != nil {
-		return fmt.Errorf("output.dir: %w", err)
-	}
-	j.store = store
-	if abs, err := filepath.Abs(dir); err == nil {
-		j.rec.Dataset = abs
+	if j.store, j.rec.Dataset, err = j.s.openStore(ctx, &file.Output, j.rec.Run); err != nil {
+		return err
 	}
 	j.commits = commits.New(j.s.d.Client, j.rec.Run, j.base)
 	j.rolls = 0
@@ -205,7 +198,7 @@ func (j *job) restore(ctx context.Context) error {
 			return j.reopen(ctx, putBack)
 		}
 	}
-	if err := j.prepare(); err != nil {
+	if err := j.prepare(ctx); err != nil {
 		return j.stop(ctx, runs.Failed, fmt.Sprintf("the run file cannot be used by this orchestrator: %v", err))
 	}
 	if err := j.commits.CatchUp(ctx); err != nil {

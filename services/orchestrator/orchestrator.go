@@ -20,7 +20,9 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/broker/fleet"
 	"github.com/fastfeaturefetch/fff/shared/broker/runs"
 	"github.com/fastfeaturefetch/fff/shared/dataset"
+	"github.com/fastfeaturefetch/fff/shared/destination"
 	"github.com/fastfeaturefetch/fff/shared/intake"
+	"github.com/fastfeaturefetch/fff/shared/runfile"
 	"github.com/fastfeaturefetch/fff/shared/runner"
 	"github.com/fastfeaturefetch/fff/shared/service"
 	"github.com/fastfeaturefetch/fff/shared/settings"
@@ -73,8 +75,8 @@ type Service struct {
 	lease  *fleet.Lease
 	state  atomic.Value // string
 
-	// openStore opens the dataset in a directory.
-	openStore func(dir string) (dataset.Store, error)
+	// openStore opens the dataset of a run, and tells where it is.
+	openStore func(ctx context.Context, out *runfile.Output, run string) (store dataset.Store, where string, err error)
 
 	mu     sync.Mutex
 	system string // id of this system, which owns datasets
@@ -87,7 +89,7 @@ type Service struct {
 func New(cfg Config, d service.Deps) *Service {
 	d.Log = d.Log.With().Str("service", "orchestrator").Str("instance", d.Instance).Logger()
 	s := &Service{cfg: cfg, d: d, bucket: runs.Open(d.Client.NC, d.Client.JS), lease: fleet.NewLease(d.Client, "leader", d.Instance), jobs: map[string]*job{}}
-	s.openStore = func(dir string) (dataset.Store, error) { return dataset.OpenDisk(dir) }
+	s.openStore = new(destination.Opener).Open
 	s.state.Store("starting")
 	return s
 }

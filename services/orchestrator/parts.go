@@ -93,7 +93,7 @@ func (j *job) decideOnce(ctx context.Context, staged *commitlog.Staged) error {
 	}
 	part, err := (&indexCache{store: j.store}).read(ctx, dataset.IndexName(staged.Epoch, staged.Part))
 	if errors.Is(err, fs.ErrNotExist) {
-		entry.Type, entry.Reason = commitlog.Void, fmt.Sprintf("its completion index is not in the dataset (%v); do writer and orchestrator share output.dir?", err)
+		entry.Type, entry.Reason = commitlog.Void, fmt.Sprintf("its completion index is not in the dataset (%v); do writer and orchestrator see the same dataset (output.dir, or output.s3 with its endpoint)?", err)
 		return j.append(ctx, entry)
 	}
 	if err != nil {

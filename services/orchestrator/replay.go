@@ -81,7 +81,7 @@ func (j *job) openForReplay(ctx context.Context, letters []*control.Letter) erro
 			return err
 		}
 	}
-	if err := j.prepare(); err != nil {
+	if err := j.prepare(ctx); err != nil {
 		return err
 	}
 	list, err := j.requestedListName(ctx)

@@ -122,7 +122,7 @@ func (j *job) rewriteFile(ctx context.Context, old *liveFile, final []dataset.Fi
 	}
 	p := &dataset.Part{Run: j.rec.Run, Epoch: j.rec.Epoch, Name: part, Keys: old.part.Keys, Families: []dataset.FamilyPart{{
 		Family: old.file.Family, Rows: old.rows.Rows, FromDynamoDB: old.rows.FromDynamoDB,
-		File: dataset.File{Name: name, Rows: old.file.Rows, Bytes: staged.Bytes, Checksum: staged.Checksum, Columns: final},
+		File: dataset.File{Name: name, Rows: old.file.Rows, Bytes: staged.Bytes, Checksum: staged.Checksum, UploadID: staged.UploadID, Columns: final},
 	}}}
 	if err := j.store.PutIndex(ctx, dataset.IndexName(j.rec.Epoch, part), dataset.EncodePart(p)); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err

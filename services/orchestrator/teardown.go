@@ -91,7 +91,7 @@ func (j *job) lateBatches(ctx context.Context, newest uint64) error {
 
 func (j *job) disown(ctx context.Context) error {
 	if j.store == nil {
-		if err := j.prepare(); err != nil {
+		if err := j.prepare(ctx); err != nil {
 			return nil // the run file cannot be used here, so nothing was owned by us
 		}
 	}

@@ -118,10 +118,10 @@ func (w *world) newServiceOn(c *broker.Client, store func(dataset.Store) dataset
 	s.system, err = s.bucket.SystemID(w.ctx(), service.NewInstance)
 	w.must(err)
 	if store != nil {
-		disk := s.openStore
-		s.openStore = func(dir string) (dataset.Store, error) {
-			d, err := disk(dir)
-			return store(d), err
+		open := s.openStore
+		s.openStore = func(ctx context.Context, out *runfile.Output, run string) (dataset.Store, string, error) {
+			d, where, err := open(ctx, out, run)
+			return store(d), where, err
 		}
 	}
 	return s

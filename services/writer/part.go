@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"runtime"
 	"slices"
 	"time"
 
@@ -93,7 +92,7 @@ func (s *Stage) stage(a *assembly, place *Place, picks map[string][]pick, name s
 	families := slices.Sorted(maps.Keys(picks))
 	part.Families = make([]dataset.FamilyPart, len(families))
 	g, ctx := errgroup.WithContext(a.ctx)
-	g.SetLimit(runtime.GOMAXPROCS(0))
+	g.SetLimit(max(place.FilesAtOnce, 1))
 	for i, family := range families {
 		g.Go(func() error {
 			f, err := s.stageFamily(ctx, a, place, name, family, picks[family])
@@ -123,7 +122,8 @@ func (s *Stage) stageFamily(ctx context.Context, a *assembly, place *Place, part
 	}
 	f.FromDynamoDB = rows.FromDynamoDB()
 	known := s.knownColumns(a.run, family, nil)
-	memory := min(rows.LargestGroup(len(known)), s.bounds.EncodeBytes)
+	memory := rows.LargestGroup(len(known))
+	memory = min(memory+min(2*memory, place.UploadBytes), s.bounds.EncodeBytes) // what is sent is held once, and once more by the client
 	if err := s.encoding.Acquire(ctx, memory); err != nil {
 		return f, err
 	}
@@ -138,7 +138,7 @@ func (s *Stage) stageFamily(ctx context.Context, a *assembly, place *Place, part
 		return f, err
 	}
 	s.knownColumns(a.run, family, f.File.Columns)
-	f.File.Bytes, f.File.Checksum = file.Bytes, file.Checksum
+	f.File.Bytes, f.File.Checksum, f.File.UploadID = file.Bytes, file.Checksum, file.UploadID
 	return f, nil
 }
 
@@ -164,12 +164,16 @@ func (s *Stage) knownColumns(run *stage.Run, family string, cols []dataset.Colum
 // reveal makes the committed files visible. Failing to do so loses nothing: the
 // orchestrator does it too.
 func (s *Stage) reveal(a *assembly, place *Place, p *dataset.Part) {
+	g, ctx := errgroup.WithContext(a.ctx)
+	g.SetLimit(max(place.FilesAtOnce, 1))
 	for i := range p.Families {
 		f := &p.Families[i]
-		err := place.Store.Reveal(a.ctx, p.Epoch, place.Token, p.Name, f.Family, f.File.Name, dataset.StagedFile{Bytes: f.File.Bytes, Checksum: f.File.Checksum})
-		if err != nil {
-			s.log.Warn().Err(err).Str("run", a.run.ID).Str("part", p.Name).Msg("committed files are not visible yet; the orchestrator will see to it")
-			return
-		}
+		g.Go(func() error {
+			return place.Store.Reveal(ctx, p.Epoch, place.Token, p.Name, f.Family, f.File.Name,
+				dataset.StagedFile{Bytes: f.File.Bytes, Checksum: f.File.Checksum, UploadID: f.File.UploadID})
+		})
+	}
+	if err := g.Wait(); err != nil {
+		s.log.Warn().Err(err).Str("run", a.run.ID).Str("part", p.Name).Msg("committed files are not visible yet; the orchestrator will see to it")
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/fastfeaturefetch/fff/shared/broker/runs"
-	"github.com/fastfeaturefetch/fff/shared/dataset"
+	"github.com/fastfeaturefetch/fff/shared/destination"
 	"github.com/fastfeaturefetch/fff/shared/runner"
 	"github.com/fastfeaturefetch/fff/shared/service"
 	"github.com/fastfeaturefetch/fff/shared/settings"
@@ -48,6 +48,10 @@ const compressorBytes = 16 << 20
 // works on another.
 const flushes = 2
 
+// uploadsAtOnce is how many files of a part are encoded and uploaded at the same time: much
+// of an upload is waiting. Their memory is bounded by Bounds.EncodeBytes all the same.
+const uploadsAtOnce = 8
+
 // Service is the writer.
 type Service struct {
 	d      service.Deps
@@ -55,6 +59,7 @@ type Service struct {
 	runner *runner.Runner[*Unit]
 	commit *logCommitter
 	bucket *runs.Bucket
+	open   destination.Opener
 
 	mu     sync.Mutex
 	places map[*stage.Run]*Place
@@ -104,11 +109,14 @@ func (s *Service) place(ctx context.Context, run *stage.Run) (*Place, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := dataset.OpenDisk(dataset.RunDir(run.File.Output.Dir, run.ID))
+	store, _, err := s.open.Open(ctx, &run.File.Output, run.ID)
 	if err != nil {
 		return nil, err
 	}
-	p = &Place{Store: store, Token: rec.Token}
+	p = &Place{Store: store, Token: rec.Token, FilesAtOnce: runtime.GOMAXPROCS(0)}
+	if run.File.Output.S3 != nil {
+		p.FilesAtOnce, p.UploadBytes = uploadsAtOnce, destination.UploadBytes
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for old := range s.places {

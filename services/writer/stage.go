@@ -33,6 +33,9 @@ type Committer interface {
 type Place struct {
 	Store dataset.Store
 	Token string // of the epoch's staging area
+
+	FilesAtOnce int   // of a part, that are written at the same time
+	UploadBytes int64 // most that the store holds of a file on its way; 0 on disk
 }
 
 // Bounds of the writer.

@@ -72,7 +72,8 @@ func TestLargestPart(t *testing.T) {
 	s := Staged{Epoch: 1 << 40, Part: strings.Repeat("p", 20)}
 	for i := range MaxStagedFiles {
 		s.Files = append(s.Files, File{
-			Family: fmt.Sprintf("%0200d", i), Name: dataset.PartFile(s.Epoch, s.Part), Rows: 1 << 30, Bytes: 1 << 40, Checksum: strings.Repeat("c", 32),
+			Family: fmt.Sprintf("%065d", i) + strings.Repeat("\x01", 45), Name: dataset.PartFile(s.Epoch, s.Part), Rows: 1 << 40, Bytes: 1 << 40, Checksum: strings.Repeat("c", 32),
+			UploadID: strings.Repeat("u", 350),
 		})
 	}
 	data, err := s.Encode()

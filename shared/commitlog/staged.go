@@ -12,8 +12,9 @@ import (
 )
 
 // MaxStagedFiles bounds the files of one part, so that the message that names them stays
-// below 64 KB.
-const MaxStagedFiles = 150
+// below 64 KB: with the longest family ids, and upload ids of 350 bytes, which are some 130
+// on AWS and up to that elsewhere.
+const MaxStagedFiles = 64
 
 // Staged is the message on fff.parts.<run> with which a writer hands a part to the leader.
 // Its files and its completion index are durable, and invisible.
@@ -30,6 +31,7 @@ func FilesOf(p *dataset.Part) []File {
 		f := &p.Families[i]
 		files[i] = File{
 			Family: f.Family, Name: f.File.Name, Rows: f.File.Rows, Bytes: f.File.Bytes, Checksum: f.File.Checksum,
+			UploadID: f.File.UploadID,
 		}
 	}
 	return files

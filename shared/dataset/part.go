@@ -30,6 +30,7 @@ type File struct {
 	Rows     int64
 	Bytes    int64
 	Checksum string // XXH3, 128 bits, hexadecimal
+	UploadID string // S3: the multipart upload that makes it visible; "" on disk
 	Columns  []Column
 }
 

@@ -32,7 +32,7 @@ func examplePart() *Part {
 	}
 	sum := strings.Repeat("0123456789abcdef", 2)
 	p.Families = []FamilyPart{
-		{Family: "credit", Rows: all, FromDynamoDB: 7, File: File{Name: PartFile(3, "w1-7"), Rows: 10, Bytes: 12345, Checksum: sum, Columns: []Column{
+		{Family: "credit", Rows: all, FromDynamoDB: 7, File: File{Name: PartFile(3, "w1-7"), Rows: 10, Bytes: 12345, Checksum: sum, UploadID: "upload/1~", Columns: []Column{
 			{Feature: "USER_ID", Name: "USER_ID_feature", Kind: packed.String},
 			{Feature: "n", Name: "n", Kind: packed.Int64, ExactAsDouble: true},
 			{Feature: "never", Name: "never", Kind: packed.Null},

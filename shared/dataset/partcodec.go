@@ -14,11 +14,11 @@ import (
 
 // A completion index in bytes:
 //
-//	"FFFI" version=1
+//	"FFFI" version=2
 //	run, epoch, name
 //	number of keys, 16 bytes a key
 //	number of families, and for each:
-//	  family, file name, rows, bytes, checksum, rows from DynamoDB
+//	  family, file name, rows, bytes, checksum, upload id, rows from DynamoDB
 //	  number of columns, and for each: flags (kind, exact, renamed), feature [name]
 //	  form of the bitmap [one bit a key, padded to bytes]
 //	XXH3 (64 bits, big endian) of all before
@@ -26,7 +26,7 @@ import (
 // Numbers are unsigned varints; strings have their length before them.
 const (
 	indexMagic   = "FFFI"
-	indexVersion = 1
+	indexVersion = 2
 	indexSumLen  = 8
 )
 
@@ -70,6 +70,7 @@ func appendFamilyPart(b []byte, f *FamilyPart, keys int) []byte {
 	b = binary.AppendUvarint(b, uint64(f.File.Rows))
 	b = binary.AppendUvarint(b, uint64(f.File.Bytes))
 	b = appendString(b, f.File.Checksum)
+	b = appendString(b, f.File.UploadID)
 	b = binary.AppendUvarint(b, uint64(f.FromDynamoDB))
 	b = binary.AppendUvarint(b, uint64(len(f.File.Columns)))
 	for i := range f.File.Columns {
@@ -161,7 +162,7 @@ func decodePart(data []byte) (*Part, error) {
 }
 
 const (
-	minFamilyPartBytes = 8       // what the shortest family of an index takes
+	minFamilyPartBytes = 9       // what the shortest family of an index takes
 	maxBitmapBytes     = 1 << 31 // of all families: 100 million samples of 170 families
 )
 
@@ -236,6 +237,7 @@ func (r *indexReader) familyPart(f *FamilyPart, keys int) {
 	f.File.Rows = r.size()
 	f.File.Bytes = r.size()
 	f.File.Checksum = r.string()
+	f.File.UploadID = r.string()
 	f.FromDynamoDB = r.size()
 	f.File.Columns = make([]Column, r.count(2))
 	for i := range f.File.Columns {

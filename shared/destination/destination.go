@@ -14,6 +14,9 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/runfile"
 )
 
+// UploadBytes is the most that a file on its way to S3 takes of memory.
+const UploadBytes = s3store.UploadBytes
+
 // Opener opens datasets. The zero value is ready to use. Methods may be called at the same
 // time.
 type Opener struct {

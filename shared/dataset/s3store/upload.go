@@ -20,6 +20,9 @@ const (
 	// partBytes is the size of all parts of an upload but the last. S3 wants 5 MiB at least,
 	// and takes 10,000 parts: 80 GB.
 	partBytes = 8 << 20
+	// UploadBytes is the most that an upload takes of memory: the part that is filled, and
+	// the one that is sent, which the HTTP client copies.
+	UploadBytes = 3 * partBytes
 	// abortTimeout bounds the removal of an upload whose own context has ended.
 	abortTimeout = 10 * time.Second
 )
