@@ -54,7 +54,7 @@ func (s *system) live(p *process) {
 		if err := k.Raise(ctx, []Wish{{Resource{"table", "t"}, Values{"units": s.want}}}); err != nil && !s.w.carriesOn(ctx, err) {
 			return
 		}
-		p.park(call{until: s.w.now.Add(time.Duration(s.w.rng.IntN(1200)) * time.Second)})
+		p.park(call{until: s.w.now.Add(time.Duration(s.w.rng.IntN(3000)) * time.Second)})
 	}
 	if err := k.Lower(ctx); err != nil && !s.w.carriesOn(ctx, err) {
 		return
