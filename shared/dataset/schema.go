@@ -84,6 +84,13 @@ func newParquetWriter(w io.Writer, cols []FinalColumn, meta map[string]string) *
 		parquet.DataPageVersion(1), // the one that all readers take
 		parquet.CreatedBy("fff", v["fff"], cmp.Or(v["revision"], "unknown")),
 	}
+	for _, c := range cols {
+		if physical(c.Kind) == packed.String {
+			// The least and the largest text would stand in the file several times more, and a
+			// text may be half a megabyte.
+			options = append(options, parquet.SkipPageBounds(c.Name), parquet.SkipPageStatistics(c.Name))
+		}
+	}
 	for k, v := range meta {
 		options = append(options, parquet.KeyValueMetadata(k, v))
 	}
