@@ -86,7 +86,12 @@ func TestBadFiles(t *testing.T) {
 		{"far too large", "  url:", "  slow: {max_in_flight: 99999999999999999999}\n  url:", 11, "feature_service.slow.max_in_flight", []string{"from 1 to 100000"}},
 
 		{"output dir", "run: demo", "run: demo\noutput: {dir: \"\"}", 2, "output.dir", []string{"is empty"}},
-		{"bucket", "run: demo", "run: demo\noutput: {s3: {bucket: My_Bucket}}", 2, "output.s3.bucket", []string{"is no bucket name; use up to 63"}},
+		{"bucket", "run: demo", "run: demo\noutput: {s3: {bucket: My_Bucket}}", 2, "output.s3.bucket", []string{`"My_Bucket" is no bucket name: it has capital letters; use a-z`}},
+		{"bucket as a URL", "run: demo", "run: demo\noutput: {s3: {bucket: \"s3://b\"}}", 2, "output.s3.bucket", []string{"is a URL; give the bucket's name alone"}},
+		{"bucket too long", "run: demo", "run: demo\noutput: {s3: {bucket: " + strings.Repeat("b", 64) + "}}", 2, "output.s3.bucket", []string{"use up to 63"}},
+		{"prefix as a URL", "run: demo", "run: demo\noutput: {s3: {bucket: bkt, prefix: \"s3://b/p\"}}", 2, "output.s3.prefix", []string{"output.s3.bucket"}},
+		{"prefix with dots", "run: demo", "run: demo\noutput: {s3: {bucket: bkt, prefix: a/../b}}", 2, "output.s3.prefix", []string{"has a folder called"}},
+		{"prefix too long", "run: demo", "run: demo\noutput: {s3: {bucket: bkt, prefix: " + strings.Repeat("p", 513) + "}}", 2, "output.s3.prefix", []string{"the most is 512"}},
 		{"bucket missing", "run: demo", "run: demo\noutput: {s3: {prefix: p}}", 2, "output.s3.bucket", []string{"it is missing"}},
 		{"prefix", "run: demo", "run: demo\noutput: {s3: {bucket: bkt, prefix: /p}}", 2, "output.s3.prefix", []string{"write it like datasets/training"}},
 		{"time zone", "run: demo", "run: demo\nrecords: {timezone: Nairobi}", 2, "records.timezone", []string{`"Nairobi" is no time zone; use UTC or a name such as`}},

@@ -1,12 +1,16 @@
 package runfile
 
 import (
+	"fmt"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 	_ "time/tzdata" // records.timezone must work on machines without a zone database
+
+	"github.com/fastfeaturefetch/fff/shared/s3url"
 )
 
 // The defaults of settings that a run file leaves out.
@@ -39,9 +43,8 @@ const (
 )
 
 var (
-	runID      = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
-	tableName  = regexp.MustCompile(`^([A-Za-z0-9_.-]{3,255}|arn:[A-Za-z0-9_.:/-]{8,1000})$`)
-	bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{0,62}$`)
+	runID     = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+	tableName = regexp.MustCompile(`^([A-Za-z0-9_.-]{3,255}|arn:[A-Za-z0-9_.:/-]{8,1000})$`)
 )
 
 func matches(re *regexp.Regexp, msg string) func(string) string {
@@ -281,7 +284,7 @@ func (d *decoder) output(n *node, path string, o *Output) {
 		"s3": func(n *node, path string) {
 			o.S3 = &S3{}
 			d.object(n, path, []string{"bucket"}, map[string]field{
-				"bucket": text(d, &o.S3.Bucket, matches(bucketName, "is no bucket name; use up to 63 of a-z, 0-9, - and .")),
+				"bucket": text(d, &o.S3.Bucket, s3Bucket),
 				"prefix": text(d, &o.S3.Prefix, s3Prefix),
 			})
 			o.S3.Prefix = strings.TrimSuffix(o.S3.Prefix, "/")
@@ -289,9 +292,26 @@ func (d *decoder) output(n *node, path string, o *Output) {
 	})
 }
 
+func s3Bucket(s string) string {
+	if fault := notEmpty(s); fault != "" {
+		return fault
+	}
+	return s3url.BucketFault(s)
+}
+
+// maxPrefixBytes leaves room for the run and a family in a key, which has 1024 bytes at most.
+const maxPrefixBytes = 512
+
 func s3Prefix(s string) string {
-	if strings.HasPrefix(s, "/") || strings.Contains(s, "//") {
+	switch {
+	case s3url.Is(s):
+		return "is a URL; give the bucket's name as output.s3.bucket, and here what follows it"
+	case strings.HasPrefix(s, "/") || strings.Contains(s, "//"):
 		return "would make keys with an empty folder name; write it like datasets/training"
+	case slices.ContainsFunc(strings.Split(s, "/"), func(folder string) bool { return folder == "." || folder == ".." }):
+		return "has a folder called . or .., which not every server takes; write it like datasets/training"
+	case len(s) > maxPrefixBytes:
+		return fmt.Sprintf("has %d bytes; the most is %d", len(s), maxPrefixBytes)
 	}
 	return notEmpty(s)
 }

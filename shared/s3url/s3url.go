@@ -3,7 +3,6 @@
 package s3url
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -32,8 +31,11 @@ func Parse(text string) (URL, error) {
 	}
 	bucket, key, _ := strings.Cut(text[len(scheme):], "/")
 	u := URL{Bucket: bucket, Key: strings.TrimRight(key, "/")}
-	if err := CheckBucket(u.Bucket); err != nil {
-		return URL{}, fmt.Errorf("%s: %w", text, err)
+	if bucket == "" {
+		return URL{}, fmt.Errorf("%s: the bucket is missing; write s3://bucket/key", text)
+	}
+	if fault := BucketFault(bucket); fault != "" {
+		return URL{}, fmt.Errorf("%s: %q %s", text, bucket, fault)
 	}
 	return u, nil
 }
@@ -66,28 +68,29 @@ func (u URL) Join(name string) URL {
 	return URL{u.Bucket, u.Key + "/" + name}
 }
 
-var bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+var bucketName = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$`)
 
-// CheckBucket refuses names that S3 has no buckets of.
-func CheckBucket(name string) error {
+// BucketFault says what is wrong with a bucket's name, to be put behind the name; "" if it
+// can be one. A name of one letter can: S3 has none, servers of one's own do.
+func BucketFault(name string) string {
 	switch {
-	case name == "":
-		return errors.New("the bucket is missing")
+	case strings.Contains(name, "://"):
+		return "is a URL; give the bucket's name alone, and what follows it as the prefix"
 	case strings.HasPrefix(name, "arn:"):
-		return fmt.Errorf("%q is an ARN; give the name of the bucket, which is its last part", name)
+		return "is an ARN; give the bucket's name alone, its last part"
 	case strings.Contains(name, "/"):
-		return fmt.Errorf("%q is more than a bucket's name; what follows the slash belongs to the prefix", name)
+		return "is more than a bucket's name; what follows the slash belongs to the prefix"
 	case strings.ToLower(name) != name:
-		return fmt.Errorf("%q is no bucket name: it has capital letters; use a-z, 0-9, - and .", name)
+		return "is no bucket name: it has capital letters; use a-z, 0-9, - and ."
 	case strings.Contains(name, "_"):
-		return fmt.Errorf("%q is no bucket name: it has an underscore; use a-z, 0-9, - and .", name)
+		return "is no bucket name: it has an underscore; use a-z, 0-9, - and ."
 	case !bucketName.MatchString(name):
-		return fmt.Errorf("%q is no bucket name; use 3 to 63 of a-z, 0-9, - and ., the first and the last of them a letter or digit", name)
+		return "is no bucket name; use up to 63 of a-z, 0-9, - and ., the first and the last of them a letter or digit"
 	case strings.Contains(name, ".."):
-		return fmt.Errorf("%q is no bucket name: it has two dots in a row", name)
+		return "is no bucket name: it has two dots in a row"
 	}
 	if _, err := netip.ParseAddr(name); err == nil {
-		return fmt.Errorf("%q is no bucket name: it is an IP address", name)
+		return "is no bucket name: it is an IP address"
 	}
-	return nil
+	return ""
 }

@@ -28,12 +28,11 @@ func TestParse(t *testing.T) {
 		"s3:///key":                       "the bucket is missing",
 		"s3://My/key":                     "capital letters",
 		"s3://my_b/key":                   "underscore",
-		"s3://ab/key":                     "3 to 63 of a-z",
 		"s3://-abc/key":                   "the first and the last",
 		"s3://a..b/key":                   "two dots in a row",
 		"s3://10.0.0.1/k":                 "IP address",
 		"/bucket/key":                     "no S3 URL",
-		"s3://" + strings.Repeat("a", 64): "3 to 63 of a-z",
+		"s3://" + strings.Repeat("a", 64): "up to 63 of a-z",
 	} {
 		if got, err := Parse(text); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), text) {
 			t.Errorf("%s: %+v, %v, want %q", text, got, err, want)
@@ -66,13 +65,14 @@ func TestJoin(t *testing.T) {
 	}
 }
 
-func TestCheckBucketNamesTheRightPart(t *testing.T) {
+func TestBucketFaultNamesTheRightPart(t *testing.T) {
 	for name, want := range map[string]string{
+		"s3://bucket":    "is a URL; give the bucket's name alone",
 		"arn:aws:s3:::b": "is an ARN",
 		"bucket/prefix":  "belongs to the prefix",
 	} {
-		if err := CheckBucket(name); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", name, err)
+		if fault := BucketFault(name); !strings.Contains(fault, want) {
+			t.Errorf("%s: %q", name, fault)
 		}
 	}
 }

@@ -185,8 +185,10 @@ func TestSummaries(t *testing.T) {
 	partial := ended(control.CompletedWithFailures)
 	partial.BadRecords = 3
 	partial.FailedByCode = map[string]int64{"timeout": 9, "server_error": 2, "bad_item": 1}
+	s3 := ended(control.Completed)
+	s3.Dataset = "s3://bucket/datasets/demo"
 	for name, s := range map[string]*control.Status{
-		"complete": complete, "partial": partial, "failed": failed, "cancelled": ended(control.Cancelled),
+		"s3": s3, "complete": complete, "partial": partial, "failed": failed, "cancelled": ended(control.Cancelled),
 	} {
 		var b bytes.Buffer
 		f := NewMeter(Expected{}).Observe(s, start)

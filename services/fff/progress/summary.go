@@ -14,6 +14,7 @@ import (
 
 	"github.com/fastfeaturefetch/fff/shared/control"
 	"github.com/fastfeaturefetch/fff/shared/dataset"
+	"github.com/fastfeaturefetch/fff/shared/s3url"
 )
 
 // WriteJSONSummary writes the last line of the JSON view.
@@ -121,14 +122,19 @@ func howToRetry(s *control.Status) string {
 	return text
 }
 
-// howToRead gives a line for DuckDB and one for pandas that work as they are.
-func howToRead(dir, family string) string {
-	at := dir + "/features/family=" + dataset.EscapeFamily(family)
+// howToRead gives a line for DuckDB and one for pandas that work as they are; for S3 where
+// the credentials are those of this process.
+func howToRead(where, family string) string {
+	at := where + "/features/family=" + dataset.EscapeFamily(family)
+	secret, needs := "", ""
+	if s3url.Is(at) {
+		secret, needs = "CREATE SECRET (TYPE s3, PROVIDER credential_chain); ", "   # pip install s3fs"
+	}
 	return fmt.Sprintf(`
 Read it:
-  duckdb -c "SELECT * FROM read_parquet('%s/*.parquet') LIMIT 5"
-  python3 -c "import pandas; print(pandas.read_parquet('%s').head())"
-`, at, at)
+  duckdb -c "%sSELECT * FROM read_parquet('%s/*.parquet') LIMIT 5"
+  python3 -c "import pandas; print(pandas.read_parquet('%s').head())"%s
+`, secret, at, at, needs)
 }
 
 // WriteStatus writes how a run stands.
