@@ -36,8 +36,8 @@ LINT_FLAGS_tests := --disable staticcheck
 lint_module = (cd $(1) && $(CURDIR)/$(LINT) run --allow-parallel-runners --config $(CURDIR)/.golangci.yml $(LINT_FLAGS_$(1)) ./...)
 
 .PHONY: chaos
-chaos: ## Kill the system 20 times, at moments that FFF_TEST_SEED repeats
-	cd tests && FFF_CHAOS=1 $(GO) test -v -count=1 -timeout 30m ./chaos
+chaos: ## Kill the system 20 times, and 30 rounds of faults in a fleet; FFF_TEST_SEED repeats them
+	cd tests && FFF_CHAOS=1 FFF_CHAOS_REPORT=$(CURDIR)/docs/chaos.md $(GO) test -v -count=1 -timeout 60m ./chaos
 
 .PHONY: check
 check: $(LINT) ## Check format, vet, lint, the walls between packages, and that modules are tidy

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/fastfeaturefetch/fff/tests/harness"
 )
@@ -18,16 +19,45 @@ func TestMain(m *testing.M) {
 	os.Exit(harness.Main(m))
 }
 
-// kills is how often the system is killed; FFF_CHAOS_KILLS changes it.
-const kills = 20
+// Bounds of what is done; FFF_CHAOS_KILLS and FFF_CHAOS_ROUNDS change them.
+const (
+	kills  = 20
+	rounds = 30
+)
 
+// The system in one process is killed at random moments and run again.
 func TestKilledAgainAndAgain(t *testing.T) {
-	n := kills
-	if text := os.Getenv("FFF_CHAOS_KILLS"); text != "" {
-		var err error
-		if n, err = strconv.Atoi(text); err != nil {
-			t.Fatalf("FFF_CHAOS_KILLS: %v", err)
-		}
+	harness.KillOften(t, number(t, "FFF_CHAOS_KILLS", kills), 1500, true)
+}
+
+// The system in many processes goes through rounds of faults, each with a job of its own.
+// FFF_TEST_SEED repeats them, and -run TestRounds/7 with it the seventh alone.
+func TestRounds(t *testing.T) {
+	r := &report{seed: harness.Seed(t), wanted: number(t, "FFF_CHAOS_ROUNDS", rounds), began: time.Now()}
+	defer r.write(t)
+	for n := range r.wanted {
+		t.Run(strconv.Itoa(n+1), func(t *testing.T) {
+			o := outcome{round: draw(t, r.seed, n+1)}
+			began := time.Now()
+			defer func() {
+				o.took, o.failed = time.Since(began), t.Failed()
+				r.rounds = append(r.rounds, o)
+			}()
+			o.round.run(t, &o)
+		})
 	}
-	harness.KillOften(t, n, 1500, true)
+}
+
+// number gives the number in a variable, or a default.
+func number(t *testing.T, variable string, otherwise int) int {
+	t.Helper()
+	text := os.Getenv(variable)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatalf("%s: %v", variable, err)
+	}
+	return n
 }

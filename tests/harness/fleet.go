@@ -200,7 +200,8 @@ const tail = 4 << 10
 func (f *Fleet) end() {
 	if f.t.Failed() {
 		for _, i := range f.all {
-			i.Stuck()
+			f.t.Logf("--- the end of %s\n%s", i.log, i.tail(tail))
+			i.Stuck() // what its goroutines wait for goes to the log
 		}
 	}
 	for _, i := range f.all {
@@ -211,9 +212,6 @@ func (f *Fleet) end() {
 			f.t.Error(err)
 		}
 		return
-	}
-	for _, i := range f.all {
-		f.t.Logf("--- the end of %s\n%s", i.log, i.tail(tail))
 	}
 	f.t.Logf("logs, the broker's store and the dataset are kept in %s", f.dir)
 }

@@ -17,11 +17,14 @@ import (
 )
 
 // asking bounds a question to the broker of a fleet, which may be away.
-const asking = 5 * time.Second
+const asking = 3 * time.Second
 
 // with calls fn with a connection to the broker, which ends with it. It gives false if the
 // broker is away.
 func (f *Fleet) with(fn func(context.Context, *broker.Client) error) bool {
+	if !f.Broker.awake() {
+		return false
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), asking)
 	defer cancel()
 	nc, err := broker.Connect(ctx, settings.NATS{URL: f.URL}, "tests", zerolog.Nop())

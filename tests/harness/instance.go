@@ -84,6 +84,13 @@ func (i *Instance) Running() bool {
 	return i.running()
 }
 
+// awake tells whether the process runs and is not paused.
+func (i *Instance) awake() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.running() && !i.paused
+}
+
 // signal sends a signal to the process if it runs, and gives what is closed at its end.
 func (i *Instance) signal(s syscall.Signal, note func()) <-chan struct{} {
 	i.mu.Lock()
