@@ -1,8 +1,10 @@
 package answer
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/fastfeaturefetch/fff/shared/jsonscan"
 )
@@ -22,16 +24,16 @@ func (s *Scanner) appendTagged(dst, tag []byte, depth int) ([]byte, error) {
 		_, err := j.Bool()
 		return append(dst, "null"...), err
 	case "SS", "BS":
-		return s.appendArray(dst, s.appendString)
+		return s.appendArray(dst, unordered, s.appendString)
 	case "NS":
-		return s.appendArray(dst, s.appendNumber)
+		return s.appendArray(dst, unordered, s.appendNumber)
 	}
 	if depth == maxNesting {
 		return dst, fmt.Errorf("its lists and maps nest more than %d deep", maxNesting)
 	}
 	switch string(tag) {
 	case "L":
-		return s.appendArray(dst, func(dst []byte) ([]byte, error) { return s.appendValue(dst, depth+1) })
+		return s.appendArray(dst, ordered, func(dst []byte) ([]byte, error) { return s.appendValue(dst, depth+1) })
 	case "M":
 		return s.appendMap(dst, depth+1)
 	}
@@ -53,11 +55,22 @@ func (s *Scanner) appendValue(dst []byte, depth int) ([]byte, error) {
 	return dst, endValue(j)
 }
 
-func (s *Scanner) appendArray(dst []byte, element func([]byte) ([]byte, error)) ([]byte, error) {
+// Lists have an order, sets have none.
+const (
+	ordered   = true
+	unordered = false
+)
+
+// usualParts is how many members or elements need no allocation.
+const usualParts = 16
+
+func (s *Scanner) appendArray(dst []byte, order bool, element func([]byte) ([]byte, error)) ([]byte, error) {
 	j := &s.json
 	j.Array()
 	dst = append(dst, '[')
 	start := len(dst)
+	var stack [usualParts]int
+	ends := stack[:0]
 	for j.Element() {
 		if len(dst) > start {
 			dst = append(dst, ',')
@@ -66,6 +79,10 @@ func (s *Scanner) appendArray(dst []byte, element func([]byte) ([]byte, error)) 
 		if dst, err = element(dst); err != nil {
 			return dst, err
 		}
+		ends = append(ends, len(dst))
+	}
+	if !order {
+		dst = arrange(dst, start, ends)
 	}
 	return append(dst, ']'), j.Err()
 }
@@ -75,6 +92,8 @@ func (s *Scanner) appendMap(dst []byte, depth int) ([]byte, error) {
 	j.Object()
 	dst = append(dst, '{')
 	start := len(dst)
+	var stack [usualParts]int
+	ends := stack[:0]
 	for name, more := j.Next(); more; name, more = j.Next() {
 		if len(dst) > start {
 			dst = append(dst, ',')
@@ -84,8 +103,34 @@ func (s *Scanner) appendMap(dst []byte, depth int) ([]byte, error) {
 		if dst, err = s.appendValue(dst, depth); err != nil {
 			return dst, err
 		}
+		ends = append(ends, len(dst))
 	}
-	return append(dst, '}'), j.Err()
+	return append(arrange(dst, start, ends), '}'), j.Err()
+}
+
+// arrange puts what stands behind start, between commas, in the order of its bytes. Maps and
+// sets have no order of their own: engines answer in one, another or a new one each time, and
+// equal values must give equal texts.
+func arrange(dst []byte, start int, ends []int) []byte {
+	part := func(i int) []byte {
+		if i == 0 {
+			return dst[start:ends[0]]
+		}
+		return dst[ends[i-1]+1 : ends[i]]
+	}
+	i := 1
+	for i < len(ends) && bytes.Compare(part(i-1), part(i)) <= 0 {
+		i++
+	}
+	if i >= len(ends) {
+		return dst
+	}
+	parts := make([][]byte, len(ends))
+	for i := range parts {
+		parts[i] = part(i)
+	}
+	slices.SortFunc(parts, bytes.Compare)
+	return append(dst[:start], bytes.Join(parts, []byte{','})...)
 }
 
 func (s *Scanner) appendString(dst []byte) ([]byte, error) {

@@ -27,6 +27,7 @@ func TestValues(t *testing.T) {
 		{"binary", attributes, `"a":{"B":"aGk="}`, `a:json("aGk=")`},
 		{"sets", attributes, `"a":{"SS":["x","y\"z"]},"b":{"NS":["1","2.50"]},"c":{"BS":["aGk="]}`, `a:json(["x","y\"z"]) b:json([1,2.50]) c:json(["aGk="])`},
 		{"list", attributes, `"a":{"L":[{"N":"1"},{"S":"x\n"},{"BOOL":true},{"NULL":true},{"L":[]},{"M":{}}]}`, `a:json([1,"x\u000a",true,null,[],{}])`},
+		{"map in another order", attributes, `"a":{"M":{"l":{"M":{"z":{"N":"1"},"m":{"SS":["t","s"]}}},"k":{"NULL":true},"ka":{"L":[{"N":"2"},{"N":"1"}]}}}`, `a:json({"k":null,"ka":[2,1],"l":{"m":["s","t"],"z":1}})`},
 		{"map", attributes, `"a":{"M":{"k\"":{"N":"-0.5"},"l":{"M":{"m":{"SS":["s"]}}}}}`, `a:json({"k\"":-0.5,"l":{"m":["s"]}})`},
 		{"feature name with escapes", attributes, `"a\"b":{"N":"1"}`, `a"b:int64(1)`},
 		{"white space", attributes, "\n \"a\" : { \"N\" : \"1\" } ", "a:int64(1)"},
