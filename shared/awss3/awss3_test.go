@@ -262,7 +262,18 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		t.Setenv("AWS_REGION", "")
 		t.Setenv("AWS_DEFAULT_REGION", "")
 		_, err := New(t.Context())
-		checkError(t, err, NoRegion, "AWS_REGION")
+		checkError(t, err, BadSetting, "AWS_REGION")
+	})
+	t.Run("no such profile", func(t *testing.T) {
+		noCredentials(t)
+		t.Setenv("AWS_PROFILE", "nobody")
+		_, err := New(t.Context())
+		checkError(t, err, BadSetting, "nobody", "~/.aws/config")
+	})
+	t.Run("endpoint without a scheme", func(t *testing.T) {
+		t.Setenv("AWS_ENDPOINT_URL_S3", "localhost:9000")
+		_, err := New(t.Context())
+		checkError(t, err, BadSetting, `"localhost:9000"`, "http://127.0.0.1:9000")
 	})
 }
 

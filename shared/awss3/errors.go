@@ -26,7 +26,7 @@ const (
 	Denied                // the credentials do not allow it
 	NoCredentials         // there are none
 	BadCredentials        // S3 does not know them, or no more
-	NoRegion              // none is set
+	BadSetting            // region, endpoint or profile are missing or wrong
 	WrongRegion           // the bucket is elsewhere
 	Unreachable           // nobody answers at the endpoint
 	Changed               // the object is another than at the beginning
@@ -35,7 +35,7 @@ const (
 // Setting tells whether the reason is something that the person who asked can set right.
 func (r Reason) Setting() bool {
 	switch r {
-	case NoBucket, NoKey, Denied, NoCredentials, BadCredentials, NoRegion, WrongRegion:
+	case NoBucket, NoKey, Denied, NoCredentials, BadCredentials, BadSetting, WrongRegion:
 		return true
 	default:
 		return false
@@ -122,7 +122,8 @@ func explain(client *s3.Client, where s3url.URL, err error) (Reason, string) {
 		return NoKey, "there is no such object; check the key"
 	case "AccessDenied", "Forbidden", "AllAccessDisabled":
 		return Denied, "access denied; the credentials need s3:GetObject, s3:PutObject and s3:ListBucket there (without the last, what does not exist is denied too)"
-	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired":
+	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired",
+		"XAdminUserNotFound": // of versitygw
 		return BadCredentials, fmt.Sprintf("%s does not take the AWS credentials (%s); renew them, or check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_PROFILE", host(client), code)
 	case "PermanentRedirect", "MovedPermanently", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException":
 		if region := header.Get("X-Amz-Bucket-Region"); region != "" {
