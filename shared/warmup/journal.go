@@ -83,10 +83,8 @@ type Store interface {
 	// Load gives the journal, nil if there is none.
 	Load(ctx context.Context) (*Journal, error)
 	// Save stores it, or gives ErrOvertaken if another writer has saved one of this version
-	// or a later one.
+	// or a later one. One without entries may be dropped, unless somebody has saved since.
 	Save(ctx context.Context, j *Journal) error
-	// Remove removes it. It may be gone already.
-	Remove(ctx context.Context) error
 }
 
 // JournalName is the journal's file in a dataset.
@@ -97,11 +95,12 @@ const JournalName = "_warmup.json"
 type Files interface {
 	Put(ctx context.Context, name string, data []byte) error
 	Get(ctx context.Context, name string) ([]byte, error)
-	Remove(ctx context.Context, name string) error
 }
 
 // FileStore keeps the journal in a file. It compares versions but cannot compare and swap:
-// the store in the broker decides between two instances, and files follow it.
+// the store in the broker decides between two instances, and files follow it. The file
+// stays when nothing is left to undo: a removal that comes late, from a process that was
+// asleep, would take a newer journal with it.
 type FileStore struct{ Files Files }
 
 var _ Store = FileStore{}
@@ -133,9 +132,6 @@ func (s FileStore) Save(ctx context.Context, j *Journal) error {
 	}
 	return nil
 }
-
-// Remove removes the file.
-func (s FileStore) Remove(ctx context.Context) error { return s.Files.Remove(ctx, JournalName) }
 
 // load gives the newest journal of all stores. A store that cannot be read is an error
 // unless another one has a journal: it may be the one with all that is left to undo.

@@ -72,6 +72,25 @@ type Keeper struct {
 	cfg      Config
 	backends map[string]Backend
 	journal  Journal
+	asked    map[Resource]time.Time // when a change was asked for last
+}
+
+// showTime is how long a change may take to show in what a backend says of a resource: RDS
+// calls one available for a while after it has accepted a change.
+const showTime = time.Minute
+
+// apply asks for a change, unless one that was asked for may not show yet.
+func (k *Keeper) apply(ctx context.Context, b Backend, r Resource, to Values, say func()) error {
+	now := k.cfg.Now()
+	if at, ok := k.asked[r]; ok && now.Before(at.Add(showTime)) {
+		return ErrBusy
+	}
+	say()
+	if err := b.Apply(ctx, r.Name, to); err != nil {
+		return err
+	}
+	k.asked[r] = now
+	return nil
 }
 
 // Open gives a keeper that knows what is left to undo.
@@ -88,7 +107,7 @@ func Open(ctx context.Context, cfg Config) (*Keeper, error) {
 	if cfg.Report == nil {
 		cfg.Report = func(Event) {}
 	}
-	k := &Keeper{cfg: cfg, backends: map[string]Backend{}}
+	k := &Keeper{cfg: cfg, backends: map[string]Backend{}, asked: map[Resource]time.Time{}}
 	for _, b := range cfg.Backends {
 		k.backends[b.Kind()] = b
 	}
@@ -160,15 +179,8 @@ func (k *Keeper) record(ctx context.Context, intent bool) error {
 	return nil
 }
 
-// drop removes an entry, and the journal with the last one.
+// drop removes an entry.
 func (k *Keeper) drop(ctx context.Context, r Resource) error {
 	k.journal.Entries = slices.DeleteFunc(k.journal.Entries, func(e Entry) bool { return e.Resource == r })
-	if err := k.record(ctx, false); err != nil || len(k.journal.Entries) > 0 {
-		return err
-	}
-	var errs []error
-	for _, s := range k.cfg.Stores {
-		errs = append(errs, s.Remove(ctx))
-	}
-	return errors.Join(errs...)
+	return k.record(ctx, false)
 }

@@ -154,13 +154,15 @@ func (k *Keeper) lower(ctx context.Context, e *Entry) error {
 	}
 	to, foreign := wayDown(state.Values, marks)
 	if len(to) > 0 {
-		if e.Stage == Undone && !e.Shared {
-			k.report(e.Resource, Late, "it was raised again by a call of before; it is brought down once more")
-		} else {
-			k.report(e.Resource, Lowering, "to %s", to)
-		}
+		late := e.Stage == Undone && !e.Shared
 		e.Stage, e.Shared = Applied, false
-		return b.Apply(ctx, e.Name, to)
+		return k.apply(ctx, b, e.Resource, to, func() {
+			if late {
+				k.report(e.Resource, Late, "it was raised again by a call of before; it is brought down once more, to %s", to)
+			} else {
+				k.report(e.Resource, Lowering, "to %s", to)
+			}
+		})
 	}
 	return k.down(ctx, b, e, state, foreign)
 }
@@ -227,7 +229,7 @@ func (k *Keeper) leave(ctx context.Context, b Backend, e *Entry, state State, ot
 	delete(rest, k.journal.Holder)
 	for name, pair := range e.Pairs {
 		value := state.Values[name]
-		if _, explained := explain(rest, name, value); !explained && slices.Contains(pair.Raised, value) && value != pair.Before {
+		if before, explained := explain(rest, name, value); (!explained || before != pair.Before) && slices.Contains(pair.Raised, value) && value != pair.Before {
 			return nil // kept until the others are out
 		}
 	}

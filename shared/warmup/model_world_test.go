@@ -288,10 +288,6 @@ func (m *memory) Save(_ context.Context, j *Journal) error {
 	})
 }
 
-func (m *memory) Remove(context.Context) error {
-	return m.p.do("remove", func() error { m.c.data = nil; m.c.revision++; m.revision = m.c.revision; return nil })
-}
-
 func copyOf(j *Journal) *Journal {
 	if j == nil {
 		return nil

@@ -50,7 +50,11 @@ func (k *Keeper) ask(ctx context.Context, w Wish) (Change, error) {
 		k.journal.Entries = append(k.journal.Entries, Entry{Resource: w.Resource})
 		e = &k.journal.Entries[len(k.journal.Entries)-1]
 	}
-	*e = Entry{Resource: w.Resource, Stage: Intent, Pairs: e.Pairs, RaisedAt: now, Deadline: now.Add(k.cfg.Hold)}
+	raisedAt := now
+	if len(e.Pairs) > 0 {
+		raisedAt = e.RaisedAt // what it was raised from then is no newer for being raised again
+	}
+	*e = Entry{Resource: w.Resource, Stage: Intent, Pairs: e.Pairs, RaisedAt: raisedAt, Deadline: now.Add(k.cfg.Hold)}
 	if err := k.record(ctx, true); err != nil {
 		return Change{}, err
 	}
@@ -91,8 +95,8 @@ func (k *Keeper) raise(ctx context.Context, b Backend, e *Entry, want Values, ch
 	if change.None() {
 		return nil
 	}
-	k.report(e.Resource, Raising, "from %s to %s", change.From, change.To)
-	return b.Apply(ctx, e.Name, change.To)
+	delete(k.asked, e.Resource)
+	return k.apply(ctx, b, e.Resource, change.To, func() { k.report(e.Resource, Raising, "from %s to %s", change.From, change.To) })
 }
 
 // mark writes the entry's mark.
@@ -111,6 +115,9 @@ func (k *Keeper) mark(ctx context.Context, b Backend, e *Entry, phase Phase) err
 // been lost, or put back to an earlier copy.
 func (k *Keeper) adopt(e *Entry, state State) {
 	if own, ok := known(state.Marks)[k.journal.Holder]; ok {
+		if len(e.Pairs) == 0 {
+			e.RaisedAt = own.At
+		}
 		e.Pairs = e.Pairs.merge(own.Pairs)
 	}
 }
@@ -163,7 +170,8 @@ func (k *Keeper) await(ctx context.Context, c *Change) error {
 			return fmt.Errorf("%s: somebody else has set %s while it was being raised; it is left so", c.Resource, foreign)
 		case state.Busy == "" && len(missing) > 0:
 			// Somebody on the way out has lowered it and had not seen the announcement.
-			if err := b.Apply(ctx, c.Name, missing); err != nil && !errors.Is(err, ErrBusy) {
+			err := k.apply(ctx, b, c.Resource, missing, func() { k.report(c.Resource, Raising, "once more to %s", missing) })
+			if err != nil && !errors.Is(err, ErrBusy) {
 				return err
 			}
 		case state.Busy == "" && state.Lag == "":

@@ -102,14 +102,15 @@ func (s *Store) put(ctx context.Context, j *warmup.Journal) error {
 		return fmt.Errorf("bucket %s: %w", streams.WarmUpBucket, err)
 	}
 	s.revision = ack.Sequence
+	if len(j.Entries) == 0 {
+		return s.purge(ctx)
+	}
 	return nil
 }
 
-// Remove removes the journal as it was last saved; one that somebody else has saved since
+// purge removes the journal as it was last saved; one that somebody else has saved since
 // stays.
-func (s *Store) Remove(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
+func (s *Store) purge(ctx context.Context) error {
 	st, err := s.js.Stream(ctx, bucketStream)
 	if err == nil {
 		err = st.Purge(ctx, jetstream.WithPurgeSubject(key(s.run)), jetstream.WithPurgeSequence(s.revision+1))

@@ -37,21 +37,21 @@ func TestTwoKeepers(t *testing.T) {
 	if err := one.Save(ctx, journalOf("one", 3)); !errors.Is(err, warmup.ErrOvertaken) {
 		t.Fatalf("the instance that was overtaken got %v", err)
 	}
-	if err := one.Remove(ctx); err != nil { // at its own revision there is nothing any more
-		t.Fatal(err)
-	}
 	if runs, err := journal.Runs(ctx, b.JS); err != nil || len(runs) != 1 || runs[0] != "demo" {
 		t.Fatalf("Runs = %v, %v", runs, err)
 	}
-	if err := two.Remove(ctx); err != nil {
+	if err := two.Save(ctx, &warmup.Journal{Version: 4, Writer: "two", Run: "demo", Holder: "demo.1"}); err != nil {
 		t.Fatal(err)
 	}
 	if runs, err := journal.Runs(ctx, b.JS); err != nil || len(runs) != 0 {
-		t.Fatalf("Runs after Remove = %v, %v", runs, err)
+		t.Fatalf("Runs with nothing left = %v, %v", runs, err)
 	}
-	// Removed is no leave to begin again for who was overtaken before.
+	// That nothing is left is no leave to begin again for who was overtaken before.
+	if err := one.Save(ctx, journalOf("one", 5)); !errors.Is(err, warmup.ErrOvertaken) {
+		t.Fatalf("the instance that was overtaken got %v", err)
+	}
 	late := journal.Open(b.JS, "demo")
-	if err := two.Save(ctx, journalOf("two", 4)); err != nil {
+	if err := two.Save(ctx, journalOf("two", 5)); err != nil {
 		t.Fatal(err)
 	}
 	if err := late.Save(ctx, journalOf("late", 1)); !errors.Is(err, warmup.ErrOvertaken) {
