@@ -2,6 +2,7 @@ package harness
 
 import (
 	"context"
+	"encoding/json"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/fastfeaturefetch/fff/shared/broker"
 	"github.com/fastfeaturefetch/fff/shared/broker/commits"
+	"github.com/fastfeaturefetch/fff/shared/broker/fleet"
 	"github.com/fastfeaturefetch/fff/shared/commitlog"
 	"github.com/fastfeaturefetch/fff/shared/settings"
 	"github.com/fastfeaturefetch/fff/streams"
@@ -20,7 +22,7 @@ import (
 const asking = 3 * time.Second
 
 // with calls fn with a connection to the broker, which ends with it. It gives false if the
-// broker is away.
+// broker is away or fn fails.
 func (f *Fleet) with(fn func(context.Context, *broker.Client) error) bool {
 	if !f.Broker.awake() {
 		return false
@@ -52,11 +54,23 @@ func (f *Fleet) leaseHolder(name string) (id string) {
 	return id
 }
 
+// Beat asks an instance what it is doing.
+func (f *Fleet) Beat(i *Instance) (b fleet.Beat, ok bool) {
+	ok = f.with(func(ctx context.Context, c *broker.Client) error {
+		reply, err := c.NC.RequestWithContext(ctx, "fff.instance."+i.id(), nil)
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(reply.Data, &b)
+	})
+	return b, ok
+}
+
 // Look checks, while the job goes on, that every visible file is committed. It gives false
 // if that cannot be told now, because the broker is away or the run is torn down.
 func (f *Fleet) Look(t testing.TB, j *Job) bool {
 	t.Helper()
-	visible, err := Visible(j.Dataset())
+	visible, err := j.visible()
 	if err != nil || len(visible) == 0 {
 		return false // a directory was swapped while it was listed
 	}

@@ -111,6 +111,19 @@ func (j *Job) Fetch(t testing.TB) {
 	}
 }
 
+// visible gives the paths of the files under features/ as they are now.
+func (j *Job) visible() ([]string, error) {
+	if j.S3 == nil {
+		return Visible(j.Dataset())
+	}
+	keys, err := j.S3.Keys(context.Background(), j.S3.Prefix(j)+"features/")
+	var all []string
+	for key := range keys {
+		all = append(all, "features/"+key)
+	}
+	return all, err
+}
+
 // files gives the files of the dataset whose paths match the pattern.
 func (j *Job) files(pattern string) []string {
 	if j.S3 == nil {

@@ -113,10 +113,16 @@ func (w *Witness) Look(t testing.TB, j *Job) {
 // some jobs go on in the epoch that they were killed in, which takes longer: what a dead
 // system held of the queues comes back after its lease.
 func KillOften(t *testing.T, kills, samples int, lasting bool) {
+	t.Helper()
+	KillOftenOn(t, nil, kills, samples, lasting)
+}
+
+// KillOftenOn is KillOften for datasets in S3.
+func KillOftenOn(t *testing.T, server *S3, kills, samples int, lasting bool) {
 	random := rand.New(rand.NewPCG(Seed(t), 0))
 	for round := 0; kills > 0; round++ {
 		j := Killable(t, samples)
-		j.Run = fmt.Sprintf("job-%d", round)
+		j.Run, j.S3 = fmt.Sprintf("job-%d", round), server
 		args := []string{"--progress", "plain", "--sandbox"}
 		if lasting && random.IntN(2) == 0 {
 			NewBackends(t, j)

@@ -155,21 +155,26 @@ func (s *S3) Download(ctx context.Context, prefix, dir string) error {
 	}
 	client := s.Client()
 	for key := range keys {
-		if err := s.download(ctx, client, prefix+key, filepath.Join(dir, filepath.FromSlash(key))); err != nil {
+		path := filepath.Join(dir, filepath.FromSlash(key))
+		data, err := s.get(ctx, client, prefix+key)
+		if err := errors.Join(err, os.MkdirAll(filepath.Dir(path), 0o755)); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, data, 0o644); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *S3) download(ctx context.Context, client *s3.Client, key, path string) error {
+// Get reads an object.
+func (s *S3) Get(ctx context.Context, key string) ([]byte, error) { return s.get(ctx, s.Client(), key) }
+
+func (s *S3) get(ctx context.Context, client *s3.Client, key string) ([]byte, error) {
 	out, err := client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.Bucket, Key: &key})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	data, err := io.ReadAll(out.Body)
-	if err := errors.Join(err, out.Body.Close(), os.MkdirAll(filepath.Dir(path), 0o755)); err != nil {
-		return err
-	}
-	return os.WriteFile(path, data, 0o644)
+	return data, errors.Join(err, out.Body.Close())
 }

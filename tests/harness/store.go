@@ -88,7 +88,11 @@ func (j *Job) base(e *commitlog.Entry) (files []commitlog.File, err error) {
 	if e.Base == "" {
 		return nil, nil
 	}
-	data, err := os.ReadFile(filepath.Join(j.Dataset(), "_commits", e.Base))
+	read := func() ([]byte, error) { return os.ReadFile(filepath.Join(j.Dataset(), "_commits", e.Base)) }
+	if j.S3 != nil {
+		read = func() ([]byte, error) { return j.S3.Get(context.Background(), j.S3.Prefix(j)+"_commits/"+e.Base) }
+	}
+	data, err := read()
 	if err != nil {
 		return nil, err
 	}
