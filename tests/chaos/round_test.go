@@ -153,7 +153,7 @@ func (p *play) hit(i *harness.Instance, f fault) {
 		cure = i.Resume
 	case terminate:
 		i.Term()
-		cure = func() { i.Wait(p.t); i.Start(p.t) }
+		cure = func() { i.Resume(); i.Wait(p.t); i.Start(p.t) } // it may have been paused meanwhile
 	case scaleDown:
 		i.Term()
 		return

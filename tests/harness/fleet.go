@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -105,7 +104,7 @@ func (f *Fleet) Add(service string) *Instance {
 	f.t.Helper()
 	f.numbers[service]++
 	i := f.instance("fff-"+service, fmt.Sprintf("%s-%d", service, f.numbers[service]))
-	i.Link, i.HTTP = NewLink(f.t, strings.TrimPrefix(f.URL, "nats://")), freeAddr(f.t)
+	i.Number, i.Link, i.HTTP = f.numbers[service], NewLink(f.t, strings.TrimPrefix(f.URL, "nats://")), freeAddr(f.t)
 	i.env = Env{"FFF_NATS_URL": "nats://" + i.Link.Addr(), "FFF_HTTP_ADDR": i.HTTP, "FFF_LOG_LEVEL": "debug"}
 	for name, value := range f.env {
 		i.env[name] = value
@@ -161,15 +160,13 @@ func (f *Fleet) Submit(j *Job, more ...string) *Process {
 
 // Leader gives the orchestrator that leads, by the lease that it holds; nil if nobody does.
 func (f *Fleet) Leader() *Instance {
-	id := f.leaseHolder("leader")
-	if id == "" {
-		return nil
+	holder := f.leaseHolder("leader")
+	for _, i := range f.Of("orchestrator") {
+		if holder != "" && holder == i.id() {
+			return i
+		}
 	}
-	at := slices.IndexFunc(f.Of("orchestrator"), func(i *Instance) bool { return strings.Contains(i.Log(), fmt.Sprintf("%q:%q", "instance", id)) })
-	if at < 0 {
-		return nil
-	}
-	return f.Of("orchestrator")[at]
+	return nil
 }
 
 // Crashes tells which instances have ended without being told to.

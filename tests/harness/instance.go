@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -16,9 +17,10 @@ import (
 
 // Instance is one process of a fleet. A test ends it, pauses it and starts it again.
 type Instance struct {
-	Name string // such as writer-2
-	Link *Link  // between it and the broker; nil where there is none
-	HTTP string // address of its probes; "" where it has none
+	Name   string // such as writer-2
+	Number int    // of the service's instances, from 1 on; 0 for what is no service
+	Link   *Link  // between it and the broker; nil where there is none
+	HTTP   string // address of its probes; "" where it has none
 
 	program string
 	args    []string
@@ -182,6 +184,17 @@ func Listens(addr string) bool {
 func (i *Instance) Log() string {
 	data, _ := os.ReadFile(i.log) // not there before the first start
 	return string(data)
+}
+
+var started = regexp.MustCompile(`"instance":"([0-9a-f]+)".*"message":"started"`)
+
+// id gives the id that the process has among all instances, "" before it is connected.
+func (i *Instance) id() string {
+	all := started.FindAllStringSubmatch(i.Log(), -1)
+	if len(all) == 0 {
+		return ""
+	}
+	return all[len(all)-1][1]
 }
 
 // tail gives the end of the log.
