@@ -87,6 +87,7 @@ func TestBadFiles(t *testing.T) {
 
 		{"output dir", "run: demo", "run: demo\noutput: {dir: \"\"}", 2, "output.dir", []string{"is empty"}},
 		{"bucket", "run: demo", "run: demo\noutput: {s3: {bucket: My_Bucket}}", 2, "output.s3.bucket", []string{`"My_Bucket" is no bucket name: it has capital letters; use a-z`}},
+		{"output dir in S3", "run: demo", "run: demo\noutput: {dir: \"s3://bkt/a/b/\"}", 2, "output.dir", []string{"write `output: {s3: {bucket: bkt, prefix: a/b}}`"}},
 		{"bucket as a URL", "run: demo", "run: demo\noutput: {s3: {bucket: \"s3://b\"}}", 2, "output.s3.bucket", []string{"is a URL; give the bucket's name alone"}},
 		{"bucket too long", "run: demo", "run: demo\noutput: {s3: {bucket: " + strings.Repeat("b", 64) + "}}", 2, "output.s3.bucket", []string{"use up to 63"}},
 		{"prefix as a URL", "run: demo", "run: demo\noutput: {s3: {bucket: bkt, prefix: \"s3://b/p\"}}", 2, "output.s3.prefix", []string{"output.s3.bucket"}},

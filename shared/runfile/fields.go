@@ -280,7 +280,7 @@ func httpURL(s string) string {
 
 func (d *decoder) output(n *node, path string, o *Output) {
 	d.object(n, path, nil, map[string]field{
-		"dir": text(d, &o.Dir, notEmpty),
+		"dir": text(d, &o.Dir, outputDir),
 		"s3": func(n *node, path string) {
 			o.S3 = &S3{}
 			d.object(n, path, []string{"bucket"}, map[string]field{
@@ -290,6 +290,17 @@ func (d *decoder) output(n *node, path string, o *Output) {
 			o.S3.Prefix = strings.TrimSuffix(o.S3.Prefix, "/")
 		},
 	})
+}
+
+func outputDir(s string) string {
+	if u, err := s3url.Parse(s); err == nil {
+		prefix := ""
+		if u.Key != "" {
+			prefix = ", prefix: " + u.Key
+		}
+		return fmt.Sprintf("is in S3; write `output: {s3: {bucket: %s%s}}` in the run file", u.Bucket, prefix)
+	}
+	return notEmpty(s)
 }
 
 func s3Bucket(s string) string {
