@@ -122,7 +122,7 @@ func (s *Stage) stageFamily(ctx context.Context, a *assembly, place *Place, part
 	}
 	f.FromDynamoDB = rows.FromDynamoDB()
 	known := s.knownColumns(a.run, family, nil)
-	memory := rows.LargestGroup(len(known))
+	memory := rows.EncodingBytes(len(known))
 	memory = min(memory+min(2*memory, place.UploadBytes), s.bounds.EncodeBytes) // what is sent is held once, and once more by the client
 	if err := s.encoding.Acquire(ctx, memory); err != nil {
 		return f, err

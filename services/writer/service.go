@@ -35,11 +35,14 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-// MemoryBound tells what the service takes at the most: beside its buffer, row groups while
-// they are encoded.
+// MemoryBound tells what the service takes at the most: beside its buffer, files while they
+// are encoded.
 func (c Config) MemoryBound() service.Memory {
-	return service.MemoryFor(c.BufferBytes, flushes*c.PartBytes, int64(runtime.GOMAXPROCS(0))*compressorBytes)
+	return service.MemoryFor(c.BufferBytes, encodeBytes, int64(runtime.GOMAXPROCS(0))*compressorBytes)
 }
+
+// encodeBytes is what files may take while they are encoded, over all runs.
+const encodeBytes = 128 << 20
 
 // compressorBytes is what a compressor takes for each processor.
 const compressorBytes = 16 << 20
@@ -69,7 +72,7 @@ type Service struct {
 func New(cfg Config, d service.Deps) *Service {
 	s := &Service{d: d, bucket: runs.Open(d.Client.NC, d.Client.JS), places: map[*stage.Run]*Place{}}
 	s.commit = &logCommitter{c: d.Client, log: d.Log, logs: map[string]*followed{}}
-	b := Bounds{EncodeBytes: flushes * cfg.PartBytes, PartBytes: cfg.PartBytes, PartAge: cfg.PartAge, Flushes: flushes}
+	b := Bounds{EncodeBytes: encodeBytes, PartBytes: cfg.PartBytes, PartAge: cfg.PartAge, Flushes: flushes}
 	s.stage = NewStage(b, d.Instance, s.place, s.commit, d.Log)
 	s.runner = runner.New(runner.Config{
 		Stage: stage.Writer, Service: "writer", Instance: d.Instance,

@@ -40,7 +40,7 @@ type Place struct {
 
 // Bounds of the writer.
 type Bounds struct {
-	EncodeBytes int64         // values in row groups that are encoded at the same time, over all runs
+	EncodeBytes int64         // memory of what is encoded at the same time, over all runs
 	PartBytes   int64         // packed cells of a part
 	PartAge     time.Duration // a part is staged when its first cell has waited for so long
 	Flushes     int           // parts written at the same time

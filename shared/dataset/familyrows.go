@@ -60,7 +60,7 @@ func (f *FamilyRows) Reset() {
 // Bounds of a row group, so that readers and Rewrite need little memory.
 const (
 	maxGroupRows  = 100_000
-	maxGroupBytes = 64 << 20 // of values, before compression
+	maxGroupBytes = 16 << 20 // of values, before compression
 )
 
 // groups splits the picks into row groups of at most about the bounds above; a pick is
@@ -79,9 +79,16 @@ func (f *FamilyRows) groups(columns int) [][]pick {
 	return append(groups, f.picks[start:])
 }
 
-// LargestGroup estimates the bytes of values of the largest row group that the rows are
-// written as, in a file of at least so many columns.
-func (f *FamilyRows) LargestGroup(columns int) int64 {
+// What the Parquet writer takes of memory: several times the values of a row group, and
+// buffers for each column.
+const (
+	encodingFactor    = 5
+	columnBufferBytes = 24 << 10
+)
+
+// EncodingBytes estimates the memory that writing the rows takes, to a file of at least so
+// many columns.
+func (f *FamilyRows) EncodingBytes(columns int) int64 {
 	for i := range f.picks {
 		columns = max(columns, len(f.picks[i].block.Columns))
 	}
@@ -93,7 +100,7 @@ func (f *FamilyRows) LargestGroup(columns int) int64 {
 		}
 		largest = max(largest, bytes)
 	}
-	return int64(largest)
+	return int64(encodingFactor*largest + columnBufferBytes*columns)
 }
 
 // bytes estimates what the pick's values take in a file of so many columns.

@@ -23,6 +23,11 @@ const (
 // codec compresses pages. The fastest level costs the least CPU for nearly the same size.
 var codec = &zstd.Codec{Level: zstd.SpeedFastest}
 
+// pageBuffers hold the pages of a row group's columns until the row group is complete. The
+// usual chunks of 32 KB are more than most columns of a part need, and there may be
+// thousands of columns.
+var pageBuffers = parquet.NewChunkBufferPool(4 << 10)
+
 // orderedGroup is the root of a schema that keeps its columns in the order given;
 // parquet.Group sorts them by name.
 type orderedGroup []parquet.Field
@@ -82,6 +87,7 @@ func newParquetWriter(w io.Writer, cols []FinalColumn, meta map[string]string) *
 		fileSchema(cols),
 		parquet.Compression(codec),
 		parquet.DataPageVersion(1), // the one that all readers take
+		parquet.ColumnPageBuffers(pageBuffers),
 		parquet.CreatedBy("fff", v["fff"], cmp.Or(v["revision"], "unknown")),
 	}
 	for _, c := range cols {
