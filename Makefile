@@ -17,7 +17,7 @@ TEST_FLAGS ?= -timeout 15m
 
 .PHONY: help
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-6s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 .PHONY: demo
 demo: bin/fff ## Run the example job from its records to a proven dataset under out/
@@ -38,6 +38,13 @@ lint_module = (cd $(1) && $(CURDIR)/$(LINT) run --allow-parallel-runners --confi
 .PHONY: chaos
 chaos: ## Kill the system 20 times, and 30 rounds of faults in a fleet; FFF_TEST_SEED repeats them
 	cd tests && FFF_CHAOS=1 FFF_CHAOS_REPORT=$(CURDIR)/docs/chaos.md $(GO) test -v -count=1 -timeout 60m ./chaos
+
+.PHONY: compose
+compose: ## Build the images, bring docker-compose.yml up and kill its containers; needs Docker
+	cd tests && FFF_COMPOSE=1 $(GO) test -v -count=1 -timeout 30m ./compose
+
+.PHONY: test-all
+test-all: test chaos compose ## Run every test there is, the long ones included
 
 .PHONY: check
 check: $(LINT) ## Check format, vet, lint, the walls between packages, and that modules are tidy
