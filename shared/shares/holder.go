@@ -75,7 +75,7 @@ func (h *Holder) Acquire(ctx context.Context, w Want) error {
 // Release gives a slot back.
 func (h *Holder) Release(w Want) {
 	s := h.share(w.Key)
-	s.limiter.Release()
+	s.limiter.Release(w.Run)
 	s.part(w.Run)
 }
 

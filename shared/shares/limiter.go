@@ -6,20 +6,22 @@ import (
 	"time"
 )
 
-// Limiter bounds how many requests of a process are in flight. Slots are given first
-// come, first served, except that runs which are paused are passed over. The limit can
-// be changed at any time; a limit of 0 holds every new request. The zero value holds
-// everything until SetLimit is called.
+// Limiter bounds how many requests of a process are in flight. A slot goes to the run
+// that has the fewest, so that a small run does not wait behind all that a large one asks
+// for; within a run, first come, first served. Runs which are paused are passed over. The
+// limit can be changed at any time; a limit of 0 holds every new request. The zero value
+// holds everything until SetLimit is called.
 type Limiter struct {
 	mu     sync.Mutex
 	limit  int
 	inUse  int
-	next   uint64 // ticket of the next waiter
+	ticket uint64 // of the next waiter
 	queues map[string]*queue
 }
 
-// queue holds the waiters of one run and the run's pause.
+// queue holds the slots and waiters of one run, and the run's pause.
 type queue struct {
+	inUse       int
 	waiting     []*waiter
 	pausedUntil time.Time
 	wake        *time.Timer // fires when the pause ends; nil = not paused
@@ -39,8 +41,8 @@ func (l *Limiter) Acquire(ctx context.Context, run string) error {
 	}
 	l.mu.Lock()
 	q := l.queue(run)
-	w := &waiter{ticket: l.next, ready: make(chan struct{})}
-	l.next++
+	w := &waiter{ticket: l.ticket, ready: make(chan struct{})}
+	l.ticket++
 	q.waiting = append(q.waiting, w)
 	l.give()
 	l.mu.Unlock()
@@ -53,17 +55,23 @@ func (l *Limiter) Acquire(ctx context.Context, run string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.forget(run, w) { // the slot came at the same moment
-		l.inUse--
-		l.give()
+		l.takeBack(run)
 	}
 	return context.Cause(ctx)
 }
 
-// Release gives a slot back.
-func (l *Limiter) Release() {
+// Release gives a slot of the run back.
+func (l *Limiter) Release(run string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.takeBack(run)
+}
+
+func (l *Limiter) takeBack(run string) {
+	q := l.queues[run]
+	q.inUse--
 	l.inUse--
+	l.drop(run, q)
 	l.give()
 }
 
@@ -133,33 +141,35 @@ func (l *Limiter) Waiting() int {
 	return n
 }
 
-// give hands free slots to the longest waiting requests of runs that are not paused.
+// give hands free slots to the longest waiting requests of the runs whose turn it is.
 func (l *Limiter) give() {
 	for l.inUse < l.limit {
-		run, q := l.first()
+		q := l.next()
 		if q == nil {
 			return
 		}
 		w := q.waiting[0]
 		q.waiting[0] = nil
 		q.waiting = q.waiting[1:]
-		l.drop(run, q)
+		q.inUse++
 		l.inUse++
 		close(w.ready)
 	}
 }
 
-// first finds the run whose oldest waiter came first. Runs are few.
-func (l *Limiter) first() (run string, oldest *queue) {
-	for id, q := range l.queues {
+// next finds the run that is not paused and has the fewest slots; of several, the one whose
+// oldest waiter came first. Runs are few.
+func (l *Limiter) next() (next *queue) {
+	for _, q := range l.queues {
 		if q.wake != nil || len(q.waiting) == 0 {
 			continue
 		}
-		if oldest == nil || q.waiting[0].ticket < oldest.waiting[0].ticket {
-			run, oldest = id, q
+		if next == nil || q.inUse < next.inUse ||
+			q.inUse == next.inUse && q.waiting[0].ticket < next.waiting[0].ticket {
+			next = q
 		}
 	}
-	return run, oldest
+	return next
 }
 
 // forget takes a waiter out of its queue; false if it is no longer there.
@@ -193,7 +203,7 @@ func (l *Limiter) queue(run string) *queue {
 
 // drop removes a queue that holds nothing.
 func (l *Limiter) drop(run string, q *queue) {
-	if len(q.waiting) == 0 && q.wake == nil {
+	if q.inUse == 0 && len(q.waiting) == 0 && q.wake == nil {
 		delete(l.queues, run)
 	}
 }

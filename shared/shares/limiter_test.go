@@ -37,7 +37,7 @@ func TestLimiterGivesSlotsInOrder(t *testing.T) {
 				mu.Lock()
 				order = append(order, i)
 				mu.Unlock()
-				l.Release()
+				l.Release("run")
 			})
 			synctest.Wait()
 		}
@@ -55,6 +55,52 @@ func TestLimiterGivesSlotsInOrder(t *testing.T) {
 	})
 }
 
+// A run that asks for little does not wait behind all that another asks for, and two that
+// ask for much have half of the slots each.
+func TestLimiterGivesRunsTheirTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const limit = 4
+		var l Limiter
+		l.SetLimit(limit)
+		var large, small int
+		ctx, cancel := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		ask := func(run string, got *int) {
+			all.Go(func() {
+				if l.Acquire(ctx, run) == nil {
+					*got++ // only one goroutine goes on at a time, and the test waits for it
+				}
+			})
+			synctest.Wait()
+		}
+		for range 10 * limit {
+			ask("large", &large)
+		}
+		for range limit {
+			ask("small", &small)
+		}
+		if large != limit || small != 0 {
+			t.Fatalf("the large run has %d slots and the small one %d, want %d and 0", large, small, limit)
+		}
+		for i, want := range []int{1, 2, 2, 2} { // then they have as many
+			l.Release("large")
+			synctest.Wait()
+			if small != want {
+				t.Errorf("after %d slots given back the small run has %d, want %d", i+1, small, want)
+			}
+		}
+		cancel()
+		all.Wait()
+		for range 2 {
+			l.Release("large")
+			l.Release("small")
+		}
+		if l.InUse() != 0 || len(l.queues) != 0 {
+			t.Errorf("%d slots in use and %d queues are kept at the end", l.InUse(), len(l.queues))
+		}
+	})
+}
+
 func TestLimiterSmallerLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l Limiter
@@ -67,12 +113,12 @@ func TestLimiterSmallerLimit(t *testing.T) {
 		l.SetLimit(1)
 		next := acquire(t.Context(), &l, "run")
 		for inUse := 2; inUse >= 1; inUse-- {
-			l.Release()
+			l.Release("run")
 			if returned(next) {
 				t.Fatalf("a slot was given while %d were in use of 1", inUse)
 			}
 		}
-		l.Release()
+		l.Release("run")
 		if !returned(next) {
 			t.Error("no slot was given though none was in use")
 		}
@@ -117,7 +163,7 @@ func TestLimiterPause(t *testing.T) {
 		if !returned(other) {
 			t.Fatal("a pause of one run held another")
 		}
-		l.Release()
+		l.Release("other")
 		if err := <-slow; err != nil {
 			t.Fatal(err)
 		}
@@ -125,11 +171,11 @@ func TestLimiterPause(t *testing.T) {
 			t.Errorf("the run went on after %v, want 10s", waited)
 		}
 		l.PauseUntil("slow", time.Now().Add(-time.Second)) // past: changes nothing
-		l.Release()
+		l.Release("slow")
 		if !returned(acquire(t.Context(), &l, "slow")) {
 			t.Error("a pause that is over holds the run")
 		}
-		l.Release()
+		l.Release("slow")
 		if len(l.queues) != 0 {
 			t.Errorf("%d queues are kept for nothing", len(l.queues))
 		}
@@ -174,7 +220,7 @@ func TestLimiterUnderLoad(t *testing.T) {
 						}
 					}
 					inFlight.Add(-1)
-					l.Release()
+					l.Release(run)
 				}
 				cancel()
 				if j%50 == 0 {
