@@ -70,7 +70,7 @@ func (f *Fleet) Beat(i *Instance) (b fleet.Beat, ok bool) {
 // if that cannot be told now, because the broker is away or the run is torn down.
 func (f *Fleet) Look(t testing.TB, j *Job) bool {
 	t.Helper()
-	visible, err := Visible(j.Dataset())
+	visible, err := j.visible()
 	if err != nil || len(visible) == 0 {
 		return false // a directory was swapped while it was listed
 	}
