@@ -29,12 +29,23 @@ const (
 	scaleUp       kind = "one instance more"
 	scaleDown     kind = "one instance less"
 	killSubmitter kind = "kill -9 of who submitted, and again"
+
+	// These two wait for a moment near the end of the job.
+	killFinaliser  kind = "kill -9 of the leader as it finalises"
+	pauseFinaliser kind = "pause of the leader as it finalises"
 )
 
 var kinds = []kind{
 	killOne, killSeveral, killService, killLeader, pauseShort, pauseLong, pauseLeader, terminate,
 	cutOff, hang, killBroker, pauseBroker, scaleUp, scaleDown, killSubmitter,
+	killFinaliser, pauseFinaliser,
 }
+
+// anytime is how many of the kinds, from the first on, may come at any time.
+var anytime = slices.Index(kinds, killFinaliser)
+
+// lastSteps are files that tell of the steps in which a job is finalised.
+var lastSteps = []string{"_commits/*-requested", "_schema.yaml", "_manifest.json", "_failures.jsonl", "_SUCCESS"}
 
 // fault is something that goes wrong and is put right again.
 type fault struct {
@@ -56,6 +67,8 @@ type round struct {
 	each    int           // instances of each service at the start
 	ackWait time.Duration // of the broker
 	faults  []fault
+	ending  fault  // when the rest is over, at the moment when
+	at      string // files of this pattern are there; "" = none
 }
 
 // draw draws a round.
@@ -69,8 +82,11 @@ func draw(t *testing.T, seed uint64, number int) *round {
 	r.job = drawJob(t, random)
 	r.job.Run = fmt.Sprintf("round-%d", number)
 	r.job.Env["FFF_ACK_WAIT"] = r.ackWait.String()
-	for range 4 + random.IntN(7) {
-		r.faults = append(r.faults, drawFault(random, r.ackWait))
+	for range 5 + random.IntN(9) {
+		r.faults = append(r.faults, drawFault(random, kinds[random.IntN(anytime)], r.ackWait))
+	}
+	if n := random.IntN(2 * len(lastSteps)); n < len(lastSteps) {
+		r.at, r.ending = lastSteps[n], drawFault(random, kinds[anytime+random.IntN(2)], r.ackWait)
 	}
 	return r
 }
@@ -105,20 +121,20 @@ func drawJob(t *testing.T, random *rand.Rand) *harness.Job {
 // leaderLease is how long a leader is believed in that is not heard of.
 const leaderLease = 6 * time.Second
 
-func drawFault(random *rand.Rand, ackWait time.Duration) fault {
+func drawFault(random *rand.Rand, k kind, ackWait time.Duration) fault {
 	between := func(low, high time.Duration) time.Duration {
 		return (low + time.Duration(random.Int64N(int64(high-low)))).Round(time.Millisecond)
 	}
 	f := fault{
-		kind:    kinds[random.IntN(len(kinds))],
-		after:   between(0, 2*time.Second),
+		kind:    k,
+		after:   between(0, 1500*time.Millisecond),
 		service: harness.Services[random.IntN(len(harness.Services))],
 		pick:    random.Uint64(),
 	}
 	switch f.kind {
 	case pauseLong:
 		f.lasts = between(ackWait, ackWait+3*time.Second)
-	case pauseLeader:
+	case pauseLeader, pauseFinaliser:
 		f.lasts = between(leaderLease, leaderLease+4*time.Second)
 	case cutOff, hang:
 		f.lasts = between(100*time.Millisecond, 10*time.Second)

@@ -47,6 +47,7 @@ func (r *round) run(t *testing.T, came *outcome) {
 	}
 	p.follow()
 	f.Heal()
+	p.end()
 	p.finish()
 	p.prove()
 }
@@ -78,6 +79,36 @@ func (p *play) follow() {
 		p.todo = p.todo[1:]
 		next.do()
 		p.fleet.Look(p.t, p.round.job)
+	}
+}
+
+// end makes the fault that waits for a moment near the end of the job.
+func (p *play) end() {
+	p.t.Helper()
+	if p.round.at == "" {
+		return
+	}
+	var leader *harness.Instance
+	harness.Await(p.t, "somebody leads", func() bool { leader = p.fleet.Leader(); return leader != nil || p.over() })
+	come := harness.Once(p.round.job, 1, p.round.at)
+	harness.Await(p.t, come.Name, func() bool { return come.Reached() || p.over() })
+	if p.over() {
+		return
+	}
+	p.t.Logf("%s, at %s", p.round.ending, come.Name)
+	p.came.faults = append(p.came.faults, p.round.ending.kind)
+	p.hit(leader, p.round.ending)
+	p.follow()
+	p.fleet.Heal()
+}
+
+// over tells whether the job that was submitted has ended.
+func (p *play) over() bool {
+	select {
+	case <-p.who.Ended():
+		return true
+	default:
+		return false
 	}
 }
 
@@ -148,7 +179,7 @@ func (p *play) make(f fault) {
 func (p *play) hit(i *harness.Instance, f fault) {
 	cure := func() { i.Start(p.t) }
 	switch f.kind {
-	case pauseShort, pauseLong, pauseLeader:
+	case pauseShort, pauseLong, pauseLeader, pauseFinaliser:
 		i.Pause()
 		cure = i.Resume
 	case terminate:
