@@ -2,7 +2,9 @@
 package s3
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"sync/atomic"
 	"testing"
@@ -37,4 +39,52 @@ func TestStore(t *testing.T) {
 	storetest.Run(t, func(*testing.T) dataset.Store {
 		return s3store.New(c, server.Bucket, fmt.Sprintf("sets/%d", stores.Add(1)))
 	})
+}
+
+// An upload of several parts that ends after its epoch has ended is refused, and nothing of
+// it is left; neither can be made visible what was staged before and not committed.
+func TestUploadThatEndsAfterTheSeal(t *testing.T) {
+	server := harness.StartS3(t)
+	store := s3store.New(client(t, server), server.Bucket, "sets/late")
+	ctx := t.Context()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(store.BeginEpoch(ctx, 1, "tok"))
+	early, err := store.Stage(ctx, 1, "tok", "w-1", "credit", "part-1-w-1.parquet", func(w io.Writer) error {
+		_, err := w.Write(make([]byte, 20<<20))
+		return err
+	})
+	must(err)
+	_, err = store.Stage(ctx, 1, "tok", "w-2", "credit", "part-1-w-2.parquet", func(w io.Writer) error {
+		if _, err := w.Write(make([]byte, 17<<20)); err != nil {
+			return err
+		}
+		harness.Await(t, "a part of the late upload is there", func() bool {
+			uploads, err := server.Uploads(ctx, "sets/late/")
+			return err == nil && len(uploads) == 2
+		})
+		must(store.EndEpoch(ctx, 1, "tok"))
+		_, err := w.Write(make([]byte, 3<<20))
+		return err
+	})
+	if err == nil {
+		t.Error("a file was staged in an epoch that has ended")
+	}
+	if err := store.PutIndex(ctx, dataset.IndexName(1, "w-2"), []byte("x")); !errors.Is(err, dataset.ErrFenced) {
+		t.Errorf("its index: %v, want that the epoch has ended", err)
+	}
+	if err := store.Reveal(ctx, 1, "tok", "w-1", "credit", "part-1-w-1.parquet", early); !errors.Is(err, dataset.ErrNotStaged) {
+		t.Errorf("a staged file of an epoch that has ended: %v, want that it is not staged", err)
+	}
+	keys, err := server.Keys(ctx, "sets/late/")
+	must(err)
+	uploads, err := server.Uploads(ctx, "sets/late/")
+	must(err)
+	if len(keys)+len(uploads) > 0 {
+		t.Errorf("left behind: objects %v, uploads %v", keys, uploads)
+	}
 }
