@@ -22,7 +22,12 @@ type Config struct {
 
 // MemoryBound tells what the service takes at the most.
 func (c Config) MemoryBound() service.Memory {
-	return service.MemoryFor(messageBytes, PlanBytes, answerBytes(c.MaxInFlight), awsdynamodb.MaxAnswerBytes, runner.DefaultOutputs)
+	return service.MemoryFor(
+		service.Room{For: "messages in hand", Bytes: messageBytes},
+		service.Room{For: "keys of their cells", Bytes: PlanBytes},
+		service.Room{For: "calls and their answers, 1 MiB a call", Setting: "FFF_DYNAMO_MAX_IN_FLIGHT", Bytes: answerBytes(c.MaxInFlight)},
+		service.Room{For: "one answer beyond them", Bytes: awsdynamodb.MaxAnswerBytes},
+		service.Room{For: "cells and misses on their way to the broker", Bytes: runner.DefaultOutputs})
 }
 
 // messageBytes is what messages in hand may take, over all runs.

@@ -22,7 +22,9 @@ type Config struct {
 
 // MemoryBound tells what the service takes at the most: a run's ledger holds its samples.
 func (c Config) MemoryBound() service.Memory {
-	m := service.MemoryFor(runner.DefaultMemory, runner.DefaultOutputs)
+	m := service.MemoryFor(
+		service.Room{For: "batches in hand", Bytes: runner.DefaultMemory},
+		service.Room{For: "requests on their way to the broker", Bytes: runner.DefaultOutputs})
 	m.PerSample = intake.BytesPerSample
 	return m
 }

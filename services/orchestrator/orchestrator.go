@@ -47,7 +47,9 @@ type Config struct {
 // it reconciles the input is in a ledger, too. Beside them there are the indexes that it
 // reads and the row groups that it writes anew.
 func (c Config) MemoryBound() service.Memory {
-	m := service.MemoryFor(indexBytes, rewriteBytes)
+	m := service.MemoryFor(
+		service.Room{For: "completion indexes that are read", Bytes: indexBytes},
+		service.Room{For: "files that are written anew", Bytes: rewriteBytes})
 	m.PerSample = indexBytesPerSample + intake.BytesPerSample
 	return m
 }

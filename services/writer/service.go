@@ -38,7 +38,10 @@ func (c *Config) Validate() error {
 // MemoryBound tells what the service takes at the most: beside its buffer, files while they
 // are encoded.
 func (c Config) MemoryBound() service.Memory {
-	return service.MemoryFor(c.BufferBytes, encodeBytes, int64(runtime.GOMAXPROCS(0))*compressorBytes)
+	return service.MemoryFor(
+		service.Room{For: "cells until they are committed", Setting: "FFF_WRITER_BUFFER_BYTES", Bytes: c.BufferBytes},
+		service.Room{For: "files while they are encoded", Bytes: encodeBytes},
+		service.Room{For: "compressors, 16 MiB for each of GOMAXPROCS", Setting: "GOMAXPROCS", Bytes: int64(runtime.GOMAXPROCS(0)) * compressorBytes})
 }
 
 // encodeBytes is what files may take while they are encoded, over all runs.

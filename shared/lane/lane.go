@@ -30,7 +30,11 @@ func weigh(data []byte) (working, held int64) {
 
 // MemoryBound tells what the service of a lane takes at the most.
 func MemoryBound() service.Memory {
-	return service.MemoryFor(runner.DefaultMemory, featureservice.MemoryBytes, featureservice.MaxAnswerBytes, runner.DefaultOutputs)
+	return service.MemoryFor(
+		service.Room{For: "messages in hand", Bytes: runner.DefaultMemory},
+		service.Room{For: "requests in flight and their answers", Bytes: featureservice.MemoryBytes},
+		service.Room{For: "one answer beyond them", Bytes: featureservice.MaxAnswerBytes},
+		service.Room{For: "cells on their way to the broker", Bytes: runner.DefaultOutputs})
 }
 
 // Service is a lane of the feature service.

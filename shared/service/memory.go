@@ -9,21 +9,30 @@ import (
 // tell it by a method MemoryBound.
 type Memory struct {
 	Bytes     int64
-	PerSample int64 // bytes more for each sample of the runs that work at the time
+	PerSample int64  // bytes more for each sample of the runs that work at the time
+	Rooms     []Room // of which Bytes is made
 }
 
-// MemoryFor gives the bound of a service that gives rooms of so many bytes to its work. The
-// garbage collector needs a quarter more; the program itself, its connections and the
-// messages fetched ahead of some runs need the rest.
-func MemoryFor(rooms ...int64) Memory {
+// Room is what a service gives to a part of its work, over all runs. What finds none waits.
+type Room struct {
+	For     string // in words, such as "messages in hand"
+	Setting string // that it follows, "" if there is none
+	Bytes   int64
+}
+
+// MemoryFor gives the bound of a service with these rooms. The garbage collector needs a
+// quarter more; the program itself, its connections and the messages fetched ahead of some
+// runs need the rest.
+func MemoryFor(rooms ...Room) Memory {
 	var n int64
 	for _, r := range rooms {
-		n += r
+		n += r.Bytes
 	}
-	return Memory{Bytes: programBytes + n + n/4}
+	return Memory{Bytes: ProgramBytes + n + n/4, Rooms: rooms}
 }
 
-const programBytes = 64 << 20
+// ProgramBytes is what a service takes without any work.
+const ProgramBytes = 64 << 20
 
 // limitMemory has the garbage collector work harder before the process grows beyond its
 // bound. Without that it lets memory grow to twice of what is in use. A limit that somebody
