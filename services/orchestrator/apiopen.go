@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/fastfeaturefetch/fff/shared/awss3"
 	"github.com/fastfeaturefetch/fff/shared/broker"
 	"github.com/fastfeaturefetch/fff/shared/broker/runs"
 	"github.com/fastfeaturefetch/fff/shared/control"
@@ -122,7 +123,10 @@ func (j *job) openAs(ctx context.Context, takeOver, working bool) error {
 	if err := j.prepare(ctx); err != nil {
 		return control.Errorf(control.CodeBadRunFile, "%v", err)
 	}
-	if err := j.checkManifest(ctx); err != nil {
+	if err := j.checkManifest(ctx); err != nil { // the first look at the dataset
+		if s3, ok := errors.AsType[*awss3.Error](err); ok && s3.Reason.Setting() {
+			return &control.Error{Code: control.CodeBadRunFile, Field: "output.s3", Message: s3.Error()}
+		}
 		return err
 	}
 	if err := j.claim(ctx, takeOver); err != nil {
