@@ -40,7 +40,7 @@ func TestServicesWaitForTheBroker(t *testing.T) {
 		}
 	}
 	f.StartBroker()
-	prove(t, f, f.Submit(j), j)
+	prove(t, f, j.Start(t, "--nats", f.URL), j)
 }
 
 // SIGTERM: an instance takes no more, says that it drains, finishes what it has in hand, and
