@@ -101,8 +101,11 @@ func Start(ctx context.Context, o Options) (s *System, err error) {
 	if err := streams.Ensure(ctx, s.Client.JS, 1); err != nil {
 		return s, err
 	}
-	// The store's lock is ours: whoever held a lease in it is dead.
+	// The store's lock is ours: whoever held a lease in it, or a message, is dead.
 	if _, err := streams.PurgeSubject(ctx, s.Client.JS, "KV_"+streams.LeasesBucket, "$KV."+streams.LeasesBucket+".>"); err != nil {
+		return s, err
+	}
+	if err := streams.GiveBack(ctx, s.Client.JS); err != nil {
 		return s, err
 	}
 	if o.Sandbox {
