@@ -1,0 +1,155 @@
+// Package forecast says what a run will take before anything is touched: calls by stage,
+// read units, bytes, time and money. It is arithmetic on the run file and the records; what
+// it assumes beyond them is stated with the result.
+package forecast
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/fastfeaturefetch/fff/shared/runfile"
+	"github.com/fastfeaturefetch/fff/shared/sample"
+	"github.com/fastfeaturefetch/fff/shared/work"
+)
+
+// maxKeysPerCall is DynamoDB's bound of a BatchGetItem call.
+const maxKeysPerCall = 100
+
+// Demand is what the records of a run ask for. Samples that are given more than once count
+// once, with the union of their families.
+type Demand struct {
+	file    *runfile.File
+	records int64
+
+	shapes  []shape        // sets of families that samples ask for
+	byName  map[string]int // index in shapes by the families' ids
+	samples []int32        // shape of each sample, in the order of the input
+	index   map[sample.Key]int32
+}
+
+// shape is a set of families that some samples ask for.
+type shape struct {
+	families []string // in order
+	tables   []tableKeys
+	fast     lookups
+	slow     lookups
+}
+
+// tableKeys is how many keys of a table a sample looks up.
+type tableKeys struct {
+	table string
+	keys  int
+}
+
+// lookups are the families of a lane: those that are asked for only after a miss, and those
+// that always are.
+type lookups struct{ cached, direct int }
+
+// NewDemand gives an empty demand for a run file.
+func NewDemand(f *runfile.File) *Demand {
+	return &Demand{file: f, byName: map[string]int{}, index: map[sample.Key]int32{}}
+}
+
+// Add counts a record; nil families are all of the run's.
+func (d *Demand) Add(userID string, epochMS int64, families []string) {
+	d.records++
+	if families == nil {
+		families = d.file.FamilyIDs()
+	}
+	key := sample.KeyOf(userID, epochMS)
+	at, again := d.index[key]
+	if !again {
+		d.index[key] = int32(len(d.samples))
+		d.samples = append(d.samples, int32(d.shape(families)))
+		return
+	}
+	d.samples[at] = int32(d.shape(slices.Concat(d.shapes[d.samples[at]].families, families)))
+}
+
+// shape finds or makes the shape of some families.
+func (d *Demand) shape(families []string) int {
+	name := strings.Join(families, "\x00")
+	if at, ok := d.byName[name]; ok {
+		return at
+	}
+	sorted := slices.Compact(slices.Sorted(slices.Values(families)))
+	canonical := strings.Join(sorted, "\x00")
+	at, ok := d.byName[canonical]
+	if !ok {
+		at = len(d.shapes)
+		d.shapes = append(d.shapes, newShape(d.file, sorted))
+		d.byName[canonical] = at
+	}
+	if len(d.byName) < maxNames {
+		d.byName[name] = at
+	}
+	return at
+}
+
+// maxNames bounds the orders of families that are remembered besides the shapes.
+const maxNames = 100_000
+
+func newShape(f *runfile.File, families []string) shape {
+	s := shape{families: families}
+	for _, id := range families {
+		family, ok := f.Family(id)
+		if !ok {
+			continue
+		}
+		lane := &s.fast
+		if family.Lane == runfile.LaneSlow {
+			lane = &s.slow
+		}
+		if !family.Cached {
+			lane.direct++
+			continue
+		}
+		lane.cached++
+		table := f.TableOf(family)
+		at := slices.IndexFunc(s.tables, func(t tableKeys) bool { return t.table == table })
+		if at < 0 {
+			at = len(s.tables)
+			s.tables = append(s.tables, tableKeys{table: table})
+		}
+		s.tables[at].keys++
+	}
+	return s
+}
+
+// calls counts the calls to DynamoDB: samples travel in blocks, and keys of a block are
+// packed by table.
+func (d *Demand) calls() int64 {
+	var calls int64
+	block := map[string]int{}
+	inBlock := 0
+	flush := func() {
+		for _, keys := range block {
+			calls += int64((keys + maxKeysPerCall - 1) / maxKeysPerCall)
+		}
+		clear(block)
+		inBlock = 0
+	}
+	for _, at := range d.samples {
+		s := &d.shapes[at]
+		if len(s.tables) == 0 {
+			continue
+		}
+		for _, t := range s.tables {
+			block[t.table] += t.keys
+		}
+		if inBlock++; inBlock == work.MaxSamplesPerBlock {
+			flush()
+		}
+	}
+	flush()
+	return calls
+}
+
+// counts gives how many samples have each shape.
+func (d *Demand) counts() []int64 {
+	counts := make([]int64, len(d.shapes))
+	for _, at := range d.samples {
+		counts[at]++
+	}
+	return counts
+}
