@@ -103,9 +103,11 @@ func (p *play) end() {
 }
 
 // over tells whether the job that was submitted has ended.
-func (p *play) over() bool {
+func (p *play) over() bool { return closed(p.who.Ended()) }
+
+func closed(c <-chan struct{}) bool {
 	select {
-	case <-p.who.Ended():
+	case <-c:
 		return true
 	default:
 		return false
@@ -183,8 +185,12 @@ func (p *play) hit(i *harness.Instance, f fault) {
 		i.Pause()
 		cure = i.Resume
 	case terminate:
-		i.Term()
-		cure = func() { i.Resume(); i.Wait(p.t); i.Start(p.t) } // it may have been paused meanwhile
+		gone := i.Term()
+		cure = func() {
+			i.Resume() // it may have been paused meanwhile
+			harness.Await(p.t, i.Name+" ends after SIGTERM", func() bool { return closed(gone) })
+			i.Start(p.t)
+		}
 	case scaleDown:
 		i.Term()
 		return

@@ -110,11 +110,11 @@ func (i *Instance) signal(s syscall.Signal, note func()) <-chan struct{} {
 // Kill ends the process with SIGKILL and waits until it is gone.
 func (i *Instance) Kill() { <-i.signal(syscall.SIGKILL, func() { i.told = true }) }
 
-// Term asks the process to end, as whoever stops a service does. What is paused goes on, to
-// hear it.
-func (i *Instance) Term() {
+// Term asks the process to end, as whoever stops a service does, and gives what is closed
+// when this process is gone. What is paused goes on, to hear it.
+func (i *Instance) Term() (gone <-chan struct{}) {
 	i.Resume()
-	i.signal(syscall.SIGTERM, func() { i.told = true })
+	return i.signal(syscall.SIGTERM, func() { i.told = true })
 }
 
 // Pause stops the process with SIGSTOP: it stands still, and its connections stay.
