@@ -3,6 +3,8 @@ package orchestrator
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 
 	"github.com/fastfeaturefetch/fff/shared/broker"
 	"github.com/fastfeaturefetch/fff/shared/broker/input"
@@ -20,6 +22,7 @@ import (
 func (j *job) teardown(ctx context.Context) error {
 	js := j.s.d.Client.JS
 	for _, step := range []func() error{
+		func() error { return j.copyHome(ctx) },
 		func() error { return streams.CloseConsumers(ctx, js, j.rec.Run) },
 		func() error { return streams.Purge(ctx, js, j.rec.Run) },
 		func() error { return j.tearInput(ctx) },
@@ -43,6 +46,37 @@ func (j *job) teardown(ctx context.Context) error {
 	}
 	j.forget() // what it kept in memory; its counts stay, for who asks
 	j.watch.ledger, j.watch.failedCells, j.restored = nil, nil, false
+	return nil
+}
+
+// copyHome copies the finished dataset from S3 to output.dir of this machine, if that is
+// asked for. It comes with the teardown, when nothing can change the dataset any more; what
+// fails, such as a full disk, is tried again and does not touch the dataset.
+func (j *job) copyHome(ctx context.Context) error {
+	if j.file == nil {
+		if err := j.prepare(ctx); err != nil {
+			return nil //nolint:nilerr // the run file cannot be used here, so nothing was made with it
+		}
+	}
+	out := &j.file.Output
+	if out.S3 == nil || !out.S3.LocalCopy {
+		return nil
+	}
+	_, err := j.store.Get(ctx, dataset.ManifestName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // it was stopped before there was a manifest
+	}
+	var disk *dataset.Disk
+	if err == nil {
+		disk, err = dataset.OpenDisk(dataset.RunDir(out.Dir, j.rec.Run))
+	}
+	if err == nil {
+		err = dataset.Copy(ctx, j.store, disk)
+	}
+	if err != nil {
+		return fmt.Errorf("output.s3.local_copy: %w", err)
+	}
+	j.log.Info().Str("to", disk.Dir()).Msg("the dataset was copied")
 	return nil
 }
 

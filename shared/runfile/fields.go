@@ -284,8 +284,9 @@ func (d *decoder) output(n *node, path string, o *Output) {
 		"s3": func(n *node, path string) {
 			o.S3 = &S3{}
 			d.object(n, path, []string{"bucket"}, map[string]field{
-				"bucket": text(d, &o.S3.Bucket, s3Bucket),
-				"prefix": text(d, &o.S3.Prefix, s3Prefix),
+				"bucket":     text(d, &o.S3.Bucket, s3Bucket),
+				"prefix":     text(d, &o.S3.Prefix, s3Prefix),
+				"local_copy": boolean(d, &o.S3.LocalCopy),
 			})
 			o.S3.Prefix = strings.TrimSuffix(o.S3.Prefix, "/")
 		},

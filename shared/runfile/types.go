@@ -87,8 +87,9 @@ type FeatureService struct {
 
 // S3 is the destination in S3.
 type S3 struct {
-	Bucket string
-	Prefix string
+	Bucket    string
+	Prefix    string
+	LocalCopy bool // the finished dataset is copied to Output.Dir too
 }
 
 // Output says where the dataset goes.

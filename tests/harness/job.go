@@ -30,6 +30,7 @@ type Job struct {
 	More     string // further lines of the run file
 	Out      string // output directory
 	S3       *S3    // where the dataset goes instead; nil = it stays in Out
+	Copied   bool   // with S3: the finished dataset is to be copied to Out
 	Records  []Record
 	Sandbox  sandbox.Config
 	Env      Env // further settings of the programs
@@ -165,7 +166,7 @@ func (j *Job) s3() string {
 	if j.S3 == nil {
 		return ""
 	}
-	return fmt.Sprintf(", s3: {bucket: %s, prefix: %s}", j.S3.Bucket, s3Prefix)
+	return fmt.Sprintf(", s3: {bucket: %s, prefix: %s, local_copy: %t}", j.S3.Bucket, s3Prefix, j.Copied)
 }
 
 // File gives the run file as the programs read it.

@@ -39,6 +39,16 @@ func TestDatasetEqualsTheLocalOne(t *testing.T) {
 	if left, err := os.ReadDir(filepath.Join(j.Out, j.Run)); err == nil {
 		t.Errorf("%d names in the output directory, though no local copy was asked for", len(left))
 	}
+
+	// Run again it has nothing to fetch, and is copied.
+	j.Copied = true
+	j.Start(t, "--sandbox").Wait(t).Expect(t, 0)
+	j.S3 = nil
+	j.Verify(t, 0)
+	copied, err := harness.Rows(t.Context(), j.Dataset())
+	if err != nil || !maps.Equal(local, copied) {
+		t.Errorf("the local copy has %d cells (%v), and they are not those of the dataset", len(copied), err)
+	}
 }
 
 // holdsManifestOnly checks that the bucket has the files of the manifest with their checksums,
