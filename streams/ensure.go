@@ -11,16 +11,69 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/stage"
 )
 
-// Ensure makes every stream that is missing and updates those that differ. replicas is
-// 1 on a single server, 3 on a cluster; streams are made with their final number.
+// Ensure makes every stream that is missing and sets right those that differ. replicas is
+// 1 on a single server, 3 on a cluster; streams are made with their final number. Limits
+// that somebody has set stay as they are: max_bytes, more replicas, placement and
+// compression. Differing lists them.
 func Ensure(ctx context.Context, js jetstream.JetStream, replicas int) error {
-	for _, c := range Configs() {
+	return each(func(c jetstream.StreamConfig) error {
 		c.Replicas = max(replicas, 1)
-		if _, err := js.CreateOrUpdateStream(ctx, c); err != nil {
+		st, err := js.Stream(ctx, c.Name)
+		switch {
+		case err == nil:
+			keep(&c, &st.CachedInfo().Config)
+		case !errors.Is(err, jetstream.ErrStreamNotFound):
+			return err
+		}
+		_, err = js.CreateOrUpdateStream(ctx, c)
+		return err
+	})
+}
+
+// keep takes into c what an operator may have set. Not max_age and max_msgs: those would
+// drop what is not done yet.
+func keep(c, have *jetstream.StreamConfig) {
+	c.MaxBytes, c.Replicas = have.MaxBytes, max(c.Replicas, have.Replicas)
+	c.Placement, c.Compression = have.Placement, have.Compression
+}
+
+// Reset is Ensure that keeps no limit that somebody has set.
+func Reset(ctx context.Context, js jetstream.JetStream, replicas int) error {
+	return each(func(c jetstream.StreamConfig) error {
+		c.Replicas = max(replicas, 1)
+		_, err := js.CreateOrUpdateStream(ctx, c)
+		return err
+	})
+}
+
+func each(fn func(jetstream.StreamConfig) error) error {
+	for _, c := range Configs() {
+		if err := fn(c); err != nil {
 			return fmt.Errorf("stream %s: %w%s", c.Name, err, remedy(err))
 		}
 	}
 	return nil
+}
+
+// Differing tells in words which streams may hold more or less than they are made with.
+func Differing(ctx context.Context, js jetstream.JetStream) (all []string, err error) {
+	err = each(func(c jetstream.StreamConfig) error {
+		n, err := Limit(ctx, js, c.Name)
+		if err == nil && n != c.MaxBytes {
+			all = append(all, fmt.Sprintf("%s has max_bytes %d instead of %d", c.Name, n, c.MaxBytes))
+		}
+		return err
+	})
+	return all, err
+}
+
+// Limit gives the bytes that a stream may hold, -1 if there is no limit.
+func Limit(ctx context.Context, js jetstream.JetStream, stream string) (int64, error) {
+	st, err := js.Stream(ctx, stream)
+	if err != nil {
+		return 0, fmt.Errorf("stream %s: %w", stream, err)
+	}
+	return st.CachedInfo().Config.MaxBytes, nil
 }
 
 func remedy(err error) string {

@@ -106,7 +106,7 @@ func TestEnsureSetsRightWhatDiffers(t *testing.T) {
 	b := brokertest.Start(t)
 	before := infos(t, b)
 	odd := streams.Configs()[0]
-	odd.Replicas, odd.MaxBytes, odd.Description = 1, 1<<20, "changed by hand"
+	odd.Replicas, odd.MaxMsgSize, odd.MaxAge, odd.Description = 1, 1<<20, time.Hour, "changed by hand"
 	if _, err := b.JS.UpdateStream(t.Context(), odd); err != nil {
 		t.Fatal(err)
 	}
@@ -118,6 +118,39 @@ func TestEnsureSetsRightWhatDiffers(t *testing.T) {
 	}
 	if after := infos(t, b); !slices.Equal(after, before) {
 		t.Errorf("after ensuring:\n%s\nwant:\n%s", after, before)
+	}
+}
+
+// What an operator has given to a stream survives the start of the services; it is told,
+// and taken back by Reset alone.
+func TestEnsureKeepsLimits(t *testing.T) {
+	b := brokertest.Start(t)
+	before := infos(t, b)
+	if different, err := streams.Differing(t.Context(), b.JS); err != nil || len(different) > 0 {
+		t.Errorf("new streams differ: %v, %v", different, err)
+	}
+	own := streams.Configs()[0]
+	was := own.MaxBytes
+	own.MaxBytes, own.Compression = 1<<20, jetstream.S2Compression
+	if _, err := b.JS.UpdateStream(t.Context(), own); err != nil {
+		t.Fatal(err)
+	}
+	changed := infos(t, b)
+	if err := streams.Ensure(t.Context(), b.JS, 1); err != nil {
+		t.Fatal(err)
+	}
+	if after := infos(t, b); !slices.Equal(after, changed) {
+		t.Errorf("after ensuring:\n%s\nwant:\n%s", after, changed)
+	}
+	want := fmt.Sprintf("[%s has max_bytes 1048576 instead of %d]", own.Name, was)
+	if different, err := streams.Differing(t.Context(), b.JS); err != nil || fmt.Sprint(different) != want {
+		t.Errorf("differing: %v, %v; want %s", different, err, want)
+	}
+	if err := streams.Reset(t.Context(), b.JS, 1); err != nil {
+		t.Fatal(err)
+	}
+	if after := infos(t, b); !slices.Equal(after, before) {
+		t.Errorf("after the reset:\n%s\nwant:\n%s", after, before)
 	}
 }
 

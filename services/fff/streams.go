@@ -36,7 +36,8 @@ func (c *streamsShowCmd) Run(a *app) error {
 
 type streamsApplyCmd struct {
 	connection
-	Replicas int `enum:"1,3,5" default:"1" help:"Copies of each stream: 1 on a single server, 3 or 5 on a cluster."`
+	Replicas int  `enum:"1,3,5" default:"1" help:"Copies of each stream: 1 on a single server, 3 or 5 on a cluster."`
+	Reset    bool `help:"Also take back what was changed by hand: max_bytes, replicas, placement and compression."`
 }
 
 // Run is called by kong.
@@ -46,7 +47,11 @@ func (c *streamsApplyCmd) Run(a *app) error {
 		return err
 	}
 	defer s.close()
-	if err := streams.Ensure(a.soft, s.broker.JS, c.Replicas); err != nil {
+	apply := streams.Ensure
+	if c.Reset {
+		apply = streams.Reset
+	}
+	if err := apply(a.soft, s.broker.JS, c.Replicas); err != nil {
 		return err
 	}
 	a.note("%d streams are in place at %s", len(streams.Configs()), s.url)

@@ -58,6 +58,10 @@ func parse(run string, data []byte) (*runfile.File, error) {
 
 // jobToOpen gives the job of a run, a new one if there is none.
 func (s *Service) jobToOpen(ctx context.Context, g *errgroup.Group, file *runfile.File, source []byte) (*job, error) {
+	limit, err := streams.Limit(ctx, s.d.Client.JS, streams.Ingest)
+	if err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if j := s.jobs[file.Run]; j != nil {
@@ -70,7 +74,7 @@ func (s *Service) jobToOpen(ctx context.Context, g *errgroup.Group, file *runfil
 			reserved += j.maxInput.Load()
 		}
 	}
-	if limit := streams.MaxBytes(streams.Ingest); working >= maxRuns || reserved > limit {
+	if working >= maxRuns || limit >= 0 && reserved > limit {
 		return nil, control.Errorf(control.CodeOverCapacity, "%d runs work already, and with this one %d bytes of input would be reserved of %d; wait for one to end, or lower input.max_bytes", working, reserved, limit)
 	}
 	j := newJob(s, &runs.Record{Run: file.Run, State: runs.Created, RunFile: string(source), Hash: file.Hash(), CreatedAt: time.Now().UTC()})

@@ -134,6 +134,7 @@ func (s *Service) prepare(ctx context.Context) error {
 	for {
 		err := streams.Ensure(ctx, s.d.Client.JS, s.cfg.Replicas)
 		if err == nil {
+			s.tellLimits(ctx)
 			s.system, err = s.bucket.SystemID(ctx, func() string { return service.NewInstance() })
 		}
 		if err == nil {
@@ -145,6 +146,17 @@ func (s *Service) prepare(ctx context.Context) error {
 			return nil
 		case <-time.After(time.Second):
 		}
+	}
+}
+
+// tellLimits logs which streams somebody has given another size.
+func (s *Service) tellLimits(ctx context.Context) {
+	all, err := streams.Differing(ctx, s.d.Client.JS)
+	if err != nil {
+		s.d.Log.Debug().Err(err).Msg("the streams' limits cannot be read")
+	}
+	for _, what := range all {
+		s.d.Log.Info().Msg(what + "; it stays so, `fff streams apply --reset` takes it back")
 	}
 }
 
