@@ -14,7 +14,7 @@ func finishedDisk(t *testing.T) *Disk {
 	t.Helper()
 	d := openTestDisk(t)
 	ctx := t.Context()
-	m := &Manifest{Run: "demo", State: "completed"}
+	m := &Manifest{Run: "demo", State: "completed", Families: []ManifestFamily{{Family: "sms/é"}}}
 	check(t, d.BeginEpoch(ctx, 1, "tok"))
 	for _, name := range []string{"part-1-a.parquet", "part-1-b.parquet"} {
 		staged, err := d.Stage(ctx, 1, "tok", "w", "sms/é", name, func(w io.Writer) error {
