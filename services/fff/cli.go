@@ -5,6 +5,7 @@ import "github.com/alecthomas/kong"
 // cli is the grammar of the command line.
 type cli struct {
 	Run     runCmd     `cmd:"" help:"Run a job from its records to a finished dataset."`
+	Plan    planCmd    `cmd:"" help:"Say what a job would take, cost and change, and change nothing."`
 	Up      upCmd      `cmd:"" help:"Run the whole system in this process and wait for jobs."`
 	Submit  submitCmd  `cmd:"" help:"Give a job to a system that runs already."`
 	Runs    runsCmd    `cmd:"" help:"List, show, wait for, cancel and tear down runs."`

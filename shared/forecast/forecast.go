@@ -43,8 +43,8 @@ type Table struct {
 	Needed int64 `json:"needed_read_units"`
 	// Wanted is Needed within max_read_units.
 	Wanted int64 `json:"wanted_read_units"`
-	// Capacity is what the table is expected to give, in read units a second: Wanted unless
-	// SetCapacity knew better.
+	// Capacity is what the table is expected to give, in read units a second: Wanted where
+	// warm-up raises it, or what SetCapacity was told; 0 = not known, and taken for enough.
 	Capacity int64 `json:"read_units_per_second"`
 }
 
@@ -120,16 +120,16 @@ func (f *Forecast) table(name string, keys int64) Table {
 	hit, miss := Units(f.Assumptions.ItemBytes, consistent), Units(0, consistent)
 	t := Table{Table: name, Keys: keys}
 	t.ReadUnits = float64(keys) * (f.Assumptions.HitRatio*hit + (1-f.Assumptions.HitRatio)*miss)
-	target, most := time.Duration(runfile.DefaultTargetDuration), int64(runfile.DefaultMaxReadUnits)
+	target := runfile.DefaultTargetDuration
 	if w := f.file.WarmUp; w != nil {
 		target = w.TargetDuration
-		if w.DynamoDB != nil {
-			most = w.DynamoDB.MaxReadUnits
-		}
 	}
 	t.Needed = max(1, int64(math.Ceil(t.ReadUnits/target.Seconds())))
-	t.Wanted = min(t.Needed, most)
-	t.Capacity = t.Wanted
+	t.Wanted = t.Needed
+	if w := f.file.WarmUp; w != nil && w.DynamoDB != nil {
+		t.Wanted = min(t.Needed, w.DynamoDB.MaxReadUnits)
+		t.Capacity = t.Wanted
+	}
 	return t
 }
 
@@ -180,7 +180,7 @@ func (f *Forecast) time() {
 		seconds := float64(f.DynamoDBCalls) * a.DynamoDBCall.Seconds() / float64(db.MaxInFlight*a.FetcherInstances)
 		limit := "calls in flight (dynamodb.max_in_flight)"
 		for _, t := range f.Tables {
-			if s := t.ReadUnits / float64(t.Capacity); s > seconds {
+			if s := t.ReadUnits / float64(t.Capacity); t.Capacity > 0 && s > seconds {
 				seconds, limit = s, "read units of table "+t.Table
 			}
 		}
