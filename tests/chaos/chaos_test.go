@@ -40,7 +40,7 @@ func TestRounds(t *testing.T) {
 			o := outcome{round: draw(t, r.seed, n+1)}
 			began := time.Now()
 			defer func() {
-				o.took, o.failed = time.Since(began), t.Failed()
+				o.took, o.failed, o.skipped = time.Since(began), t.Failed(), t.Skipped()
 				r.rounds = append(r.rounds, o)
 			}()
 			o.round.run(t, &o)

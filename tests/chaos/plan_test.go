@@ -29,6 +29,7 @@ const (
 	scaleUp       kind = "one instance more"
 	scaleDown     kind = "one instance less"
 	killSubmitter kind = "kill -9 of who submitted, and again"
+	killS3        kind = "kill -9 of the S3 server"
 
 	// These two wait for a moment near the end of the job.
 	killFinaliser  kind = "kill -9 of the leader as it finalises"
@@ -37,7 +38,7 @@ const (
 
 var kinds = []kind{
 	killOne, killSeveral, killService, killLeader, pauseShort, pauseLong, pauseLeader, terminate,
-	cutOff, hang, killBroker, pauseBroker, scaleUp, scaleDown, killSubmitter,
+	cutOff, hang, killBroker, pauseBroker, scaleUp, scaleDown, killSubmitter, killS3,
 	killFinaliser, pauseFinaliser,
 }
 
@@ -64,6 +65,7 @@ func (f fault) String() string {
 type round struct {
 	number  int
 	job     *harness.Job
+	onS3    bool          // the dataset goes to S3
 	each    int           // instances of each service at the start
 	ackWait time.Duration // of the broker
 	faults  []fault
@@ -82,8 +84,13 @@ func draw(t *testing.T, seed uint64, number int) *round {
 	r.job = drawJob(t, random)
 	r.job.Run = fmt.Sprintf("round-%d", number)
 	r.job.Env["FFF_ACK_WAIT"] = r.ackWait.String()
+	r.onS3 = random.IntN(3) == 0
 	for range 5 + random.IntN(9) {
-		r.faults = append(r.faults, drawFault(random, kinds[random.IntN(anytime)], r.ackWait))
+		f := drawFault(random, kinds[random.IntN(anytime)], r.ackWait)
+		if f.kind == killS3 && !r.onS3 {
+			f.kind = killOne
+		}
+		r.faults = append(r.faults, f)
 	}
 	if n := random.IntN(2 * len(lastSteps)); n < len(lastSteps) {
 		r.at, r.ending = lastSteps[n], drawFault(random, kinds[anytime+random.IntN(2)], r.ackWait)

@@ -22,6 +22,8 @@ type play struct {
 	who   *harness.Process // who submitted the job and follows it
 	todo  []act            // in the order in which they are due
 
+	s3Gone bool
+
 	came *outcome
 }
 
@@ -35,6 +37,9 @@ type act struct {
 // notes in came what has been done.
 func (r *round) run(t *testing.T, came *outcome) {
 	t.Helper()
+	if r.onS3 {
+		r.job.S3 = harness.StartS3(t)
+	}
 	f := harness.NewFleet(t, r.job)
 	p := &play{t: t, round: r, fleet: f, came: came}
 	f.StartBroker()
@@ -46,7 +51,7 @@ func (r *round) run(t *testing.T, came *outcome) {
 		p.later(at, func() { p.make(one) })
 	}
 	p.follow()
-	f.Heal()
+	p.heal()
 	p.end()
 	p.finish()
 	p.prove()
@@ -99,7 +104,22 @@ func (p *play) end() {
 	p.came.faults = append(p.came.faults, p.round.ending.kind)
 	p.hit(leader, p.round.ending)
 	p.follow()
+	p.heal()
+}
+
+// heal puts right all that is wrong still.
+func (p *play) heal() {
+	p.t.Helper()
+	p.startS3()
 	p.fleet.Heal()
+}
+
+func (p *play) startS3() {
+	p.t.Helper()
+	if p.s3Gone {
+		p.round.job.S3.Restart(p.t)
+		p.s3Gone = false
+	}
 }
 
 // over tells whether the job that was submitted has ended.
@@ -165,6 +185,10 @@ func (p *play) make(f fault) {
 	case pauseBroker:
 		p.fleet.Broker.Pause()
 		p.later(time.Now().Add(f.lasts), p.fleet.Broker.Resume)
+	case killS3:
+		p.round.job.S3.Kill()
+		p.s3Gone = true
+		p.later(time.Now().Add(f.lasts), p.startS3)
 	case scaleUp:
 		p.fleet.Add(f.service)
 	case killSubmitter:
