@@ -15,7 +15,9 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/forecast"
 	"github.com/fastfeaturefetch/fff/shared/recordsfile"
 	"github.com/fastfeaturefetch/fff/shared/runfile"
+	"github.com/fastfeaturefetch/fff/shared/settings"
 	"github.com/fastfeaturefetch/fff/shared/warmup"
+	"github.com/fastfeaturefetch/fff/shared/warmup/autoscaler"
 	"github.com/fastfeaturefetch/fff/shared/warmup/backends"
 	"github.com/fastfeaturefetch/fff/shared/warmup/database"
 	"github.com/fastfeaturefetch/fff/shared/warmup/table"
@@ -170,7 +172,11 @@ func look(ctx context.Context, file *runfile.File, f *forecast.Forecast) ([]plan
 	if len(wishes) == 0 {
 		return nil, nil
 	}
-	all, err := backends.New(ctx, file.WarmUp)
+	var kubernetes autoscaler.Config
+	if err := settings.Load(&kubernetes); err != nil {
+		return nil, err
+	}
+	all, err := backends.New(ctx, file.WarmUp, kubernetes)
 	if err != nil {
 		return nil, usage("%w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/forecast"
 	"github.com/fastfeaturefetch/fff/shared/runfile"
 	"github.com/fastfeaturefetch/fff/shared/warmup"
+	"github.com/fastfeaturefetch/fff/shared/warmup/autoscaler"
 	"github.com/fastfeaturefetch/fff/shared/warmup/awsapi"
 	"github.com/fastfeaturefetch/fff/shared/warmup/database"
 	"github.com/fastfeaturefetch/fff/shared/warmup/table"
@@ -16,7 +17,7 @@ import (
 
 // New gives the backends of all kinds, which connect when they are used. w is nil where
 // things are only brought down.
-func New(ctx context.Context, w *runfile.WarmUp) ([]warmup.Backend, error) {
+func New(ctx context.Context, w *runfile.WarmUp, kubernetes autoscaler.Config) ([]warmup.Backend, error) {
 	clients, err := awsapi.New(ctx)
 	if err != nil {
 		return nil, err
@@ -25,7 +26,7 @@ func New(ctx context.Context, w *runfile.WarmUp) ([]warmup.Backend, error) {
 	if clients.AutoScaling != nil {
 		tables.Scalers = clients.AutoScaling
 	}
-	return []warmup.Backend{table.New(tables), database.NewInstances(clients.RDS), database.NewClusters(clients.RDS)}, nil
+	return []warmup.Backend{table.New(tables), database.NewInstances(clients.RDS), database.NewClusters(clients.RDS), autoscaler.New(kubernetes)}, nil
 }
 
 // Wishes gives what a run wants of its backends, in the order in which they are raised:
@@ -42,6 +43,12 @@ func Wishes(file *runfile.File, f *forecast.Forecast) []warmup.Wish {
 			wish = warmup.Wish{Resource: warmup.Resource{Kind: database.KindCluster, Name: db.Cluster}, Want: warmup.Values{database.MinACU: database.FormatACU(db.MinACU)}}
 		}
 		wishes = append(wishes, wish)
+	}
+	if fs := w.FeatureService; fs != nil && fs.HPA != nil {
+		wishes = append(wishes, warmup.Wish{
+			Resource: warmup.Resource{Kind: autoscaler.Kind, Name: fs.HPA.Namespace + "/" + fs.HPA.Name},
+			Want:     warmup.Values{autoscaler.MinReplicas: strconv.Itoa(int(fs.HPA.MinReplicas))},
+		})
 	}
 	if w.DynamoDB == nil {
 		return wishes
