@@ -66,6 +66,14 @@ func Connect(ctx context.Context, s settings.NATS, name string, log zerolog.Logg
 	return dial(ctx, s.URL, log, opts)
 }
 
+// OnRefused is an option that tells fn when a connection is given up for good: the servers,
+// when they were back, refused the credentials twice. It tells so too when we close it.
+func OnRefused(fn func(error)) nats.Option {
+	return nats.ClosedHandler(func(nc *nats.Conn) {
+		fn(fmt.Errorf("NATS refuses the connection: %w (check FFF_NATS_CREDS and the certificates)", nc.LastError()))
+	})
+}
+
 // redacted gives URLs without the passwords in them.
 func redacted(urls string) string {
 	all := strings.Split(urls, ",")

@@ -14,7 +14,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
@@ -96,9 +95,7 @@ func run[C any](ctx context.Context, name string, make func(context.Context, C, 
 
 	work, lost := context.WithCancelCause(ctx)
 	defer lost(nil)
-	nc, err := broker.Connect(ctx, p.Common.NATS, name+"."+instance, log, nats.ClosedHandler(func(nc *nats.Conn) {
-		lost(fmt.Errorf("NATS refuses the connection: %w (check FFF_NATS_CREDS and the certificates)", nc.LastError()))
-	}))
+	nc, err := broker.Connect(ctx, p.Common.NATS, name+"."+instance, log, broker.OnRefused(lost))
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil // told to stop before there was a broker
