@@ -63,6 +63,7 @@ type job struct {
 	run      string // "job"
 	families string // lines
 	dynamodb string // the block's inside
+	url      string // of the feature service
 	lanes    string // settings of both lanes of the feature service
 	more     string // further lines
 }
@@ -82,7 +83,7 @@ const usualDynamoDB = `table: features, partition_key: {name: user_id, value: "{
 // source gives the run file.
 func (j job) source(url, out string) []byte {
 	return fmt.Appendf(nil, "run: %s\nfamilies: %s\ndynamodb: {%s}\nfeature_service: {url: %q, fast: {%s}, slow: {%s}}\noutput: {dir: %q}\n%s\n",
-		cmp.Or(j.run, "job"), cmp.Or(j.families, usualFamilies), cmp.Or(j.dynamodb, usualDynamoDB), url, j.lanes, j.lanes, out, j.more)
+		cmp.Or(j.run, "job"), cmp.Or(j.families, usualFamilies), cmp.Or(j.dynamodb, usualDynamoDB), cmp.Or(j.url, url), j.lanes, j.lanes, out, j.more)
 }
 
 // system is a whole system in this process, with the stand-ins.
