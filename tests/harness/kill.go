@@ -110,8 +110,7 @@ func (w *Witness) Look(t testing.TB, j *Job) {
 // between, its dataset is proved and another job begun. Every job is completed in the end.
 //
 // Each start has stand-ins of its own, so the system opens another epoch. With lasting ones
-// some jobs go on in the epoch that they were killed in, which takes longer: what a dead
-// system held of the queues comes back after its lease.
+// some jobs go on in the epoch that they were killed in.
 func KillOften(t *testing.T, kills, samples int, lasting bool) {
 	t.Helper()
 	KillOftenOn(t, nil, kills, samples, lasting)
@@ -185,6 +184,9 @@ func Killable(t *testing.T, samples int) *Job {
 // again and the run goes on in its epoch.
 func KillAndContinue(t *testing.T, samples int, at func(*Job) Moment) {
 	j := Killable(t, samples)
+	// What the dead system held of the queues comes back because the next one knows that it
+	// is dead: waiting for it would outlast the test's patience.
+	j.Env["FFF_ACK_WAIT"] = "10m"
 	NewBackends(t, j)
 	m := at(j)
 	if p := j.Start(t); !KillAt(t, p, m) {
