@@ -17,6 +17,7 @@ import (
 
 	"github.com/fastfeaturefetch/fff/shared/awshttp"
 	"github.com/fastfeaturefetch/fff/shared/record"
+	"github.com/fastfeaturefetch/fff/shared/recordsfile"
 	"github.com/fastfeaturefetch/fff/shared/runfile"
 )
 
@@ -49,6 +50,23 @@ func Copy(ctx context.Context, from, to *dynamodb.Client, file *runfile.File, re
 		}
 	}
 	return total, nil
+}
+
+// Records reads a records file.
+func Records(file *runfile.File, path string) iter.Seq2[record.Record, error] {
+	return func(yield func(record.Record, error) bool) {
+		r, err := recordsfile.Open(path, recordsfile.Options{Columns: file.Records, Families: file.FamilyIDs()})
+		if err != nil {
+			yield(record.Record{}, err)
+			return
+		}
+		defer r.Close()
+		for row, err := range r.All() {
+			if !yield(row.Record, err) {
+				return
+			}
+		}
+	}
 }
 
 // keysOf gives the keys of all cached cells by table, each once.

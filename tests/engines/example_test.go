@@ -2,15 +2,12 @@ package engines
 
 import (
 	"bytes"
-	"iter"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/fastfeaturefetch/fff/services/sandbox"
-	"github.com/fastfeaturefetch/fff/shared/record"
-	"github.com/fastfeaturefetch/fff/shared/recordsfile"
 	"github.com/fastfeaturefetch/fff/shared/runfile"
 	"github.com/fastfeaturefetch/fff/shared/settings"
 	"github.com/fastfeaturefetch/fff/tests/harness"
@@ -30,7 +27,7 @@ func TestTheExampleIsTheSameOnEveryEngine(t *testing.T) {
 			for _, e := range others {
 				t.Run(e.name, func(t *testing.T) {
 					url := e.start(t)
-					items, err := Copy(t.Context(), Client(x.backends.At.DynamoDB), Client(url), x.file, rows(x.file, x.records))
+					items, err := Copy(t.Context(), Client(x.backends.At.DynamoDB), Client(url), x.file, Records(x.file, x.records))
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -80,7 +77,7 @@ func newExample(t *testing.T, layout string) *example {
 	}
 	x.records = write(t, dir, "records.jsonl", bytes.Join(lines, nil))
 	x.requested = map[harness.Cell]bool{}
-	for r, err := range rows(x.file, x.records) {
+	for r, err := range Records(x.file, x.records) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -132,23 +129,6 @@ func (x *example) same(t *testing.T, want, got map[harness.Cell]string) {
 		t.Errorf("%+v\nis   %s\nwant %s", c, got[c], text)
 		if shown++; shown == 3 {
 			return
-		}
-	}
-}
-
-// rows reads a records file.
-func rows(file *runfile.File, path string) iter.Seq2[record.Record, error] {
-	return func(yield func(record.Record, error) bool) {
-		r, err := recordsfile.Open(path, recordsfile.Options{Columns: file.Records, Families: file.FamilyIDs()})
-		if err != nil {
-			yield(record.Record{}, err)
-			return
-		}
-		defer r.Close()
-		for row, err := range r.All() {
-			if !yield(row.Record, err) {
-				return
-			}
 		}
 	}
 }
