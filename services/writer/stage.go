@@ -59,6 +59,7 @@ type Stage struct {
 
 	mu      sync.Mutex
 	open    map[*stage.Run]*assembly
+	writing map[string]int // parts that are closed and not done, by run
 	known   map[*stage.Run]map[string][]dataset.Column
 	counter uint64
 }
@@ -68,7 +69,7 @@ func NewStage(b Bounds, instance string, place func(context.Context, *stage.Run)
 	return &Stage{
 		bounds: b, instance: instance, place: place, committer: c, log: log,
 		flushes: semaphore.NewWeighted(int64(b.Flushes)), encoding: semaphore.NewWeighted(b.EncodeBytes),
-		open: map[*stage.Run]*assembly{}, known: map[*stage.Run]map[string][]dataset.Column{},
+		open: map[*stage.Run]*assembly{}, writing: map[string]int{}, known: map[*stage.Run]map[string][]dataset.Column{},
 	}
 }
 
@@ -129,10 +130,17 @@ func Weigh(data []byte) (working, held int64) {
 }
 
 // Full closes parts because a message of the run waits for memory: the run's own, and the
-// largest of all.
+// largest of all. Where some are being written already, theirs is awaited instead: else a
+// slow disk would get ever smaller parts.
 func (s *Stage) Full(run string) {
-	s.Flush(run)
-	s.flushLargest()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.writing[run] == 0 {
+		s.closeRunLocked(run)
+	}
+	if len(s.writing) == 0 {
+		s.closeLargestLocked()
+	}
 }
 
 // Do implements stage.Stage. It returns when the message's cells are committed.
@@ -176,6 +184,10 @@ func (s *Stage) add(run *stage.Run, p *packed.Message, size int64) (*assembly, *
 func (s *Stage) Flush(run string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.closeRunLocked(run)
+}
+
+func (s *Stage) closeRunLocked(run string) {
 	for r, a := range s.open {
 		if r.ID == run {
 			s.closeLocked(a)
@@ -197,9 +209,7 @@ func (s *Stage) Drain() {
 	}
 }
 
-func (s *Stage) flushLargest() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (s *Stage) closeLargestLocked() {
 	var largest *assembly
 	for _, a := range s.open {
 		if largest == nil || a.bytes > largest.bytes {
@@ -224,8 +234,14 @@ func (s *Stage) closeLocked(a *assembly) {
 	}
 	delete(s.open, a.run)
 	a.timer.Stop()
+	s.writing[a.run.ID]++
 	go func() {
 		a.finish(s.write(a))
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.writing[a.run.ID]--; s.writing[a.run.ID] == 0 {
+			delete(s.writing, a.run.ID)
+		}
 	}()
 }
 

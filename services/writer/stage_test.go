@@ -221,10 +221,27 @@ func TestFull(t *testing.T) {
 		}
 		f.stage.Full("another run")
 		noVerdict(t, <-one)
+		synctest.Wait()
+		decide := make(chan struct{})
+		f.desk.verdict = func(int, *commitlog.Staged) (commitlog.Outcome, *commitlog.Entry, error) {
+			<-decide
+			return commitlog.Committed, &commitlog.Entry{}, nil
+		}
 		two := f.send(t.Context(), message("a", "u2"))
 		synctest.Wait()
 		f.stage.Full("demo")
+		three := f.send(t.Context(), message("a", "u3"))
+		synctest.Wait()
+		f.stage.Full("demo")
+		synctest.Wait()
+		if n := f.desk.count(); n != 2 {
+			t.Errorf("%d parts, want 2: another one is written while the one before frees memory", n)
+		}
+		close(decide)
 		noVerdict(t, <-two)
+		synctest.Wait()
+		f.stage.Full("demo")
+		noVerdict(t, <-three)
 	})
 }
 
