@@ -73,6 +73,26 @@ func TestSIGTERMDrains(t *testing.T) {
 	prove(t, f, p, j)
 }
 
+// Services whose broker is gone end when they are told to, with work in hand too.
+func TestServicesStopWithoutTheirBroker(t *testing.T) {
+	t.Parallel()
+	j := longJob(t, 300)
+	j.Env["FFF_SHUTDOWN_GRACE"] = "2s"
+	f, p := start(t, j, 1)
+	await(t, p, harness.Once(j, 1, harness.Indexes))
+	f.Broker.Kill()
+	for _, i := range f.Each() {
+		i.Term()
+	}
+	for _, i := range f.Each() {
+		if code := i.Wait(t); code != 0 {
+			t.Errorf("%s: exit code %d after SIGTERM, want 0", i.Name, code)
+		}
+	}
+	f.Heal()
+	prove(t, f, p, j)
+}
+
 // hasWork awaits that an instance has messages of the job in hand.
 func hasWork(t *testing.T, f *harness.Fleet, i *harness.Instance, j *harness.Job) {
 	t.Helper()
