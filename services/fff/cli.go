@@ -42,9 +42,9 @@ type progressFlags struct {
 
 // jobFlags say what is to be run.
 type jobFlags struct {
-	File       string `short:"f" required:"" placeholder:"FILE" help:"Run file (YAML or JSON)."`
+	File       string `short:"f" required:"" placeholder:"FILE" help:"Run file (YAML or JSON), or s3://bucket/key."`
 	Run        string `placeholder:"ID" help:"Id of the run; the run file's when left out."`
-	Out        string `placeholder:"DIR" help:"Directory of the output; the run file's when left out."`
+	Out        string `placeholder:"DIR" help:"Directory of the output; the run file's when left out. A dataset in S3 stays there."`
 	BadRecords string `enum:"fail,skip" default:"fail" help:"${bad_help}"`
 	TakeOver   bool   `help:"Take the dataset over from another system that is believed to be alive."`
 }
