@@ -42,6 +42,9 @@ func TestRounds(t *testing.T) {
 			defer func() {
 				o.took, o.failed, o.skipped = time.Since(began), t.Failed(), t.Skipped()
 				r.rounds = append(r.rounds, o)
+				if o.failed {
+					t.Logf("again: FFF_CHAOS=1 FFF_TEST_SEED=%d go test -v -count=1 -run 'TestRounds/%d$' ./chaos", r.seed, n+1)
+				}
 			}()
 			o.round.run(t, &o)
 		})
