@@ -92,15 +92,25 @@ func (j *job) rollForward(ctx context.Context) error {
 	if err := j.sweepVisible(ctx); err != nil {
 		return err
 	}
-	var files []commitlog.File
-	j.commits.View(func(s *commitlog.State) { files = s.Files() })
+	visible, err := j.store.ListVisible(ctx)
+	if err != nil {
+		return err
+	}
+	there := make(map[commitlog.FileID]int64, len(visible))
+	for _, v := range visible {
+		there[commitlog.FileID{Family: v.Family, Name: v.Name}] = v.Bytes
+	}
+	files, indexes := j.liveFiles(), indexCache{store: j.store}
 	for i := range files {
 		f := &files[i]
-		whole, err := j.ensureVisible(ctx, f, []string{j.rec.Token})
-		if err != nil {
-			return err
+		bytes, seen := there[f.ID()]
+		whole := seen && bytes == f.Bytes
+		if !seen {
+			if whole, err = j.ensureVisible(ctx, f, []string{j.rec.Token}); err != nil {
+				return err
+			}
 		}
-		_, _, ierr := (&indexCache{store: j.store}).of(ctx, f)
+		_, _, ierr := indexes.of(ctx, f)
 		if ierr != nil && !errors.Is(ierr, fs.ErrNotExist) {
 			return ierr
 		}

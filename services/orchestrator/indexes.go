@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/zeebo/xxh3"
@@ -40,7 +41,15 @@ func epochOf(v dataset.VisibleFile) (epoch uint64, ours bool) {
 	return epoch, err == nil
 }
 
-// indexCache keeps the index read last: files come sorted by family, so a few are kept.
+// liveFiles gives the live files in order of their indexes, so that who goes through them
+// reads each index once: a request each where the dataset is in S3.
+func (j *job) liveFiles() (files []commitlog.File) {
+	j.commits.View(func(s *commitlog.State) { files = s.Files() })
+	slices.SortStableFunc(files, func(a, b commitlog.File) int { return strings.Compare(a.Name, b.Name) })
+	return files
+}
+
+// indexCache keeps the indexes that were read last.
 type indexCache struct {
 	store dataset.Store
 	parts map[string]*dataset.Part

@@ -249,9 +249,7 @@ func (j *job) restore(ctx context.Context) error {
 // load reads the completion indexes of the live files.
 func (j *job) load(ctx context.Context) error {
 	j.forget()
-	var files []commitlog.File
-	j.commits.View(func(s *commitlog.State) { files = s.Files() })
-	indexes := indexCache{store: j.store}
+	files, indexes := j.liveFiles(), indexCache{store: j.store}
 	for i := range files {
 		p, f, err := indexes.of(ctx, &files[i])
 		if errors.Is(err, fs.ErrNotExist) {

@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 
 	"github.com/fastfeaturefetch/fff/shared/commitlog"
 	"github.com/fastfeaturefetch/fff/shared/dataset"
 	"github.com/fastfeaturefetch/fff/shared/service"
 )
 
-// liveFile is a file of the dataset with its columns.
+// liveFile is a file of the dataset with its index.
 type liveFile struct {
 	file commitlog.File
 	part *dataset.Part
@@ -24,61 +25,64 @@ type liveFile struct {
 func (j *job) settleTypes(ctx context.Context) (map[string][]dataset.FinalColumn, error) {
 	var files []commitlog.File
 	j.commits.View(func(s *commitlog.State) { files = s.Files() })
+	columns, err := j.columns(ctx)
+	if err != nil {
+		return nil, err
+	}
 	final := map[string][]dataset.FinalColumn{}
-	indexes := indexCache{store: j.store}
 	for start := 0; start < len(files); {
-		end := start + 1
-		for end < len(files) && files[end].Family == files[start].Family {
-			end++
+		family, end := files[start].Family, start
+		var all [][]dataset.Column
+		for ; end < len(files) && files[end].Family == family; end++ {
+			all = append(all, columns[files[end].ID()])
 		}
-		family := files[start].Family
-		live, err := j.withColumns(ctx, &indexes, files[start:end])
-		if err != nil {
-			return nil, err
-		}
-		columns := make([][]dataset.Column, len(live))
-		for i := range live {
-			columns[i] = live[i].rows.File.Columns
-		}
-		f, ok := j.file.Family(family)
-		if !ok {
-			start = end // only possible where a file of the dataset is older than the run file
-			continue
-		}
-		final[family] = dataset.Settle(f.Features, columns)
-		if err := j.rewriteFamily(ctx, family, live, final[family]); err != nil {
-			return nil, err
+		if f, ok := j.file.Family(family); ok { // else the file of the dataset is older than the run file
+			final[family] = dataset.Settle(f.Features, all)
+			if err := j.rewriteFamily(ctx, family, files[start:end], all, final[family]); err != nil {
+				return nil, err
+			}
 		}
 		start = end
 	}
 	return final, nil
 }
 
-func (j *job) withColumns(ctx context.Context, indexes *indexCache, files []commitlog.File) ([]liveFile, error) {
-	live := make([]liveFile, len(files))
+// columns gives the columns of every live file. Those of a family are mostly the same, and are
+// held once then.
+func (j *job) columns(ctx context.Context) (map[commitlog.FileID][]dataset.Column, error) {
+	files, indexes := j.liveFiles(), indexCache{store: j.store}
+	all, last := make(map[commitlog.FileID][]dataset.Column, len(files)), map[string][]dataset.Column{}
 	for i := range files {
-		p, f, err := indexes.of(ctx, &files[i])
+		_, f, err := indexes.of(ctx, &files[i])
 		if err != nil {
 			return nil, err
 		}
-		live[i] = liveFile{file: files[i], part: p, rows: f}
+		if !slices.Equal(last[f.Family], f.File.Columns) {
+			last[f.Family] = f.File.Columns
+		}
+		all[files[i].ID()] = last[f.Family]
 	}
-	return live, nil
+	return all, nil
 }
 
 // rewriteFamily writes the files of a family that differ from the final columns anew, and
 // swaps all of them by one entry of the log.
-func (j *job) rewriteFamily(ctx context.Context, family string, live []liveFile, final []dataset.FinalColumn) error {
+func (j *job) rewriteFamily(ctx context.Context, family string, files []commitlog.File, columns [][]dataset.Column, final []dataset.FinalColumn) error {
 	entry := &commitlog.Entry{Type: commitlog.Swap, Epoch: j.rec.Epoch, Family: family, Reason: "types settled"}
-	for i := range live {
-		if !dataset.NeedsRewrite(live[i].rows.File.Columns, final) {
+	indexes := indexCache{store: j.store}
+	for i := range files {
+		if !dataset.NeedsRewrite(columns[i], final) {
 			continue
 		}
-		f, err := j.rewriteFile(ctx, &live[i], final)
+		p, rows, err := indexes.of(ctx, &files[i])
 		if err != nil {
-			return fmt.Errorf("family %s, file %s: settling its types: %w", family, live[i].file.Name, err)
+			return err
 		}
-		entry.Remove = append(entry.Remove, live[i].file.Name)
+		f, err := j.rewriteFile(ctx, &liveFile{file: files[i], part: p, rows: rows}, final)
+		if err != nil {
+			return fmt.Errorf("family %s, file %s: settling its types: %w", family, files[i].Name, err)
+		}
+		entry.Remove = append(entry.Remove, files[i].Name)
 		entry.Add = append(entry.Add, *f)
 	}
 	if len(entry.Remove) == 0 {
