@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -109,7 +111,10 @@ func (s *Service) list(ctx context.Context) ([]*control.Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	for run, n := range strays {
+	// More than this are there for half a minute only, and the reply must fit a message.
+	names := slices.Sorted(maps.Keys(strays))
+	for _, run := range names[:min(len(names), maxStrayRuns)] {
+		n := strays[run]
 		all = append(all, &control.Status{Run: run, State: control.Stray, Reason: fmt.Sprintf("%d batches wait for the run to be opened; `fff failed drop %s --all` drops them", n, run)})
 	}
 	return all, nil
