@@ -1,5 +1,5 @@
-// Package bounds tests that what the documents say of bounds holds in the programs that
-// people run: each service's memory, queues that are full.
+// Package bounds tests that what the documents say of memory holds in the programs that people
+// run.
 package bounds
 
 import (
@@ -99,7 +99,7 @@ func largestJob(t *testing.T, samples int) *harness.Job {
 // while the writer stands still, lets it go on, and looks at what each process has had of
 // memory. The processes run as they are deployed, without GOMEMLIMIT.
 //
-// FFF_BOUNDS=1 does it with ten times as many samples and two such runs at once.
+// FFF_BOUNDS=1 does it with ten times as many samples.
 func TestMemory(t *testing.T) {
 	samples := 40
 	if os.Getenv("FFF_BOUNDS") != "" {
