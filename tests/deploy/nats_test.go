@@ -50,6 +50,16 @@ func natsConfig(t *testing.T, name string) *server.Options {
 // startNATS starts a server as configured, but for where it listens and stores.
 func startNATS(t *testing.T, o *server.Options) *server.Server {
 	t.Helper()
+	s := launchNATS(t, o)
+	if !s.ReadyForConnections(harness.Patience) {
+		t.Fatal("the server takes no connections")
+	}
+	return s
+}
+
+// launchNATS is startNATS without waiting for it.
+func launchNATS(t *testing.T, o *server.Options) *server.Server {
+	t.Helper()
 	o.Host, o.Port, o.HTTPPort, o.StoreDir, o.NoSigs, o.NoLog = "127.0.0.1", server.RANDOM_PORT, 0, t.TempDir(), true, true
 	s, err := server.NewServer(o)
 	if err != nil {
@@ -57,9 +67,6 @@ func startNATS(t *testing.T, o *server.Options) *server.Server {
 	}
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(harness.Patience) {
-		t.Fatal("the server takes no connections")
-	}
 	return s
 }
 
@@ -120,9 +127,9 @@ func (v *violations) list() []string {
 }
 
 // connect connects as a service does that is told who it is.
-func connect(t *testing.T, s *server.Server, user string, v *violations) *broker.Client {
+func connect(t *testing.T, url, user string, v *violations) *broker.Client {
 	t.Helper()
-	nc, err := broker.Connect(t.Context(), settings.NATS{URL: natsURL(s, user), InboxPrefix: "_INBOX." + user}, user, zerolog.Nop(), v.option(user))
+	nc, err := broker.Connect(t.Context(), settings.NATS{URL: url, InboxPrefix: "_INBOX." + user}, user, zerolog.Nop(), v.option(user))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,12 +159,8 @@ func TestEveryServiceMayDoItsWork(t *testing.T) {
 		}
 		return featureservice.Fault{}
 	}})
-	t.Setenv("AWS_ENDPOINT_URL_DYNAMODB", j.Env["AWS_ENDPOINT_URL_DYNAMODB"])
-	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "eu-west-1"} {
-		t.Setenv(name, value)
-	}
 	var v violations
-	startServices(t, s, &v)
+	startServices(t, j, 1, func(user string) *broker.Client { return connect(t, natsURL(s, user), user, &v) })
 
 	env := harness.Env{"FFF_NATS_INBOX_PREFIX": "_INBOX.client"}
 	url := natsURL(s, "client")
@@ -174,15 +177,23 @@ func TestEveryServiceMayDoItsWork(t *testing.T) {
 	}
 }
 
-// startServices starts two of each service on connections of their own.
-func startServices(t *testing.T, s *server.Server, v *violations) {
+// startServices starts two of each service for a job, each with a connection of its own.
+func startServices(t *testing.T, j *harness.Job, replicas int, connect func(user string) *broker.Client) {
 	t.Helper()
+	for name, value := range map[string]string{
+		"AWS_ENDPOINT_URL_DYNAMODB": j.Env["AWS_ENDPOINT_URL_DYNAMODB"],
+		"AWS_ACCESS_KEY_ID":         "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "eu-west-1",
+	} {
+		t.Setenv(name, value)
+	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	var running sync.WaitGroup
 	t.Cleanup(func() { stop(); running.Wait() })
 	make := map[string]func(shared.Deps) (shared.Service, error){
 		"orchestrator": func(d shared.Deps) (shared.Service, error) {
-			return orchestrator.New(config[orchestrator.Config](t), d), nil
+			c := config[orchestrator.Config](t)
+			c.Replicas = replicas
+			return orchestrator.New(c, d), nil
 		},
 		"ingest": func(d shared.Deps) (shared.Service, error) { return ingest.New(config[ingest.Config](t), d), nil },
 		"dynamo-fetcher": func(d shared.Deps) (shared.Service, error) {
@@ -195,7 +206,7 @@ func startServices(t *testing.T, s *server.Server, v *violations) {
 	for _, known := range services {
 		for range 2 {
 			one, err := make[known.name](shared.Deps{
-				Client: connect(t, s, known.name, v), Instance: shared.NewInstance(),
+				Client: connect(known.name), Instance: shared.NewInstance(),
 				Metrics: runner.NewMetrics(prometheus.NewRegistry()), Log: zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel), Grace: time.Second,
 			})
 			if err != nil {
@@ -224,7 +235,7 @@ func config[C any](t *testing.T) C {
 func TestAWorkerMayDoNothingElse(t *testing.T) {
 	setPasswords(t)
 	s := startNATS(t, natsConfig(t, "secure.conf"))
-	admin := connect(t, s, "orchestrator", &violations{})
+	admin := connect(t, natsURL(s, "orchestrator"), "orchestrator", &violations{})
 	if err := streams.Ensure(t.Context(), admin.JS, 1); err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +244,7 @@ func TestAWorkerMayDoNothingElse(t *testing.T) {
 		"$JS.API.STREAM.DELETE.FFF_WRITER", "$JS.API.STREAM.PURGE.FFF_WRITER", "$JS.API.CONSUMER.MSG.NEXT.FFF_DYNAMO.dynamo-demo",
 	} {
 		var v violations
-		c := connect(t, s, "writer", &v)
+		c := connect(t, natsURL(s, "writer"), "writer", &v)
 		if err := c.NC.Publish(subject, []byte("x")); err != nil {
 			t.Fatal(err)
 		}
@@ -241,7 +252,7 @@ func TestAWorkerMayDoNothingElse(t *testing.T) {
 	}
 	for _, subject := range []string{"_INBOX.>", "fff.>", "fff.ingest.*"} {
 		var v violations
-		c := connect(t, s, "writer", &v)
+		c := connect(t, natsURL(s, "writer"), "writer", &v)
 		if _, err := c.NC.SubscribeSync(subject); err != nil {
 			t.Fatal(err)
 		}
