@@ -72,6 +72,7 @@ type Keeper struct {
 	cfg      Config
 	backends map[string]Backend
 	journal  Journal
+	label    string                 // of this keeper's marks
 	asked    map[Resource]time.Time // when a change was asked for last
 }
 
@@ -122,6 +123,7 @@ func Open(ctx context.Context, cfg Config) (*Keeper, error) {
 		k.journal = *found
 	}
 	k.journal.Writer = nuid.Next()
+	k.label = label(k.journal.Holder, k.journal.Writer)
 	if len(k.journal.Entries) == 0 {
 		return k, nil
 	}

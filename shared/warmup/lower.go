@@ -134,9 +134,12 @@ func (k *Keeper) lower(ctx context.Context, e *Entry) error {
 		return err
 	}
 	k.adopt(e, state)
-	if known(state.Marks)[k.journal.Holder].Phase != Left {
+	if own, others := split(state.Marks, k.journal.Holder); own[k.label].Phase != Left || len(own) > 1 {
 		err := k.mark(ctx, b, e, Left)
-		if err != nil && len(live(known(state.Marks), k.journal.Holder, k.cfg.Now(), k.cfg.Watch)) > 0 {
+		if err == nil {
+			err = k.tidy(ctx, b, e, state)
+		}
+		if err != nil && len(live(others, k.cfg.Now(), k.cfg.Watch)) > 0 {
 			return err
 		}
 		if state, err = b.Read(ctx, e.Name); err != nil {
@@ -144,7 +147,8 @@ func (k *Keeper) lower(ctx context.Context, e *Entry) error {
 		}
 	}
 	marks := k.marks(e, state)
-	others := live(marks, k.journal.Holder, k.cfg.Now(), k.cfg.Watch)
+	_, rest := split(state.Marks, k.journal.Holder)
+	others := live(rest, k.cfg.Now(), k.cfg.Watch)
 	if len(others) > 0 {
 		return k.leave(ctx, b, e, state, others)
 	}
@@ -183,10 +187,11 @@ func (k *Keeper) down(ctx context.Context, b Backend, e *Entry, state State, for
 	if now.Before(e.UndoneAt.Add(k.cfg.Watch)) {
 		return nil
 	}
-	for holder, m := range known(state.Marks) {
+	_, others := split(state.Marks, k.journal.Holder)
+	for holder, m := range others {
 		// Nobody holds it, so what says so is of somebody who died. The last one out cleans
 		// up after those, and after those that left a while ago.
-		if holder == k.journal.Holder || m.Phase == Left && now.Before(m.Until) {
+		if m.Phase == Left && now.Before(m.Until) {
 			continue
 		}
 		if err := b.Unmark(ctx, e.Name, holder); err != nil {
@@ -204,10 +209,11 @@ func (k *Keeper) firsts(e *Entry, settings []string) Values {
 	return v
 }
 
-// forget removes the own mark and the entry.
+// forget removes the run's marks and the entry.
 func (k *Keeper) forget(ctx context.Context, b Backend, e *Entry, state State) error {
-	if _, marked := state.Marks[k.journal.Holder]; marked {
-		if err := b.Unmark(ctx, e.Name, k.journal.Holder); err != nil {
+	own, _ := split(state.Marks, k.journal.Holder)
+	for name := range own {
+		if err := b.Unmark(ctx, e.Name, name); err != nil {
 			return err
 		}
 	}
@@ -225,8 +231,7 @@ func (k *Keeper) leave(ctx context.Context, b Backend, e *Entry, state State, ot
 	if now.Before(e.UndoneAt.Add(k.cfg.Watch)) {
 		return nil
 	}
-	rest := known(state.Marks)
-	delete(rest, k.journal.Holder)
+	_, rest := split(state.Marks, k.journal.Holder)
 	for name, pair := range e.Pairs {
 		value := state.Values[name]
 		if before, explained := explain(rest, name, value); (!explained || before != pair.Before) && slices.Contains(pair.Raised, value) && value != pair.Before {

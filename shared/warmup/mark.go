@@ -127,7 +127,19 @@ func ParseMark(text string) (Mark, error) {
 
 // maxHolder is what every backend takes in the name of a mark; annotations of Kubernetes
 // take least.
-const maxHolder = 63
+const maxLabel = 63
+
+// maxHolder leaves room for what tells the keepers of one holder apart.
+const maxHolder = maxLabel - 1 - 2*writerBytes
+
+const writerBytes = 4
+
+// label names the marks of one keeper. Keepers of one run follow each other, and a call of
+// one that was overtaken must not overwrite what its successor has marked.
+func label(holder, writer string) string {
+	sum := sha256.Sum256([]byte(writer))
+	return holder + "." + hex.EncodeToString(sum[:writerBytes])
+}
 
 // Holder names a run of a system to others: with it a mark is told from those of other
 // runs, and of a run of the same name that another system has.
@@ -209,12 +221,24 @@ func wayDown(values Values, marks map[string]Mark) (to Values, foreign []string)
 	return to, foreign
 }
 
-// live gives the holders, but for one, that need the resource. A mark whose time ran out a
+// split takes the marks of a holder's keepers from those of others.
+func split(texts map[string]string, holder string) (own, others map[string]Mark) {
+	own, others = map[string]Mark{}, known(texts)
+	for name, m := range others {
+		if strings.HasPrefix(name, holder+".") {
+			own[name] = m
+			delete(others, name)
+		}
+	}
+	return own, others
+}
+
+// live gives the holders that need the resource. A mark whose time ran out a
 // while ago is that of a system which died for good.
-func live(marks map[string]Mark, but string, now time.Time, grace time.Duration) []string {
+func live(marks map[string]Mark, now time.Time, grace time.Duration) []string {
 	var holders []string
 	for holder, m := range marks {
-		if holder != but && m.Phase == Held && now.Before(m.Until.Add(grace)) {
+		if m.Phase == Held && now.Before(m.Until.Add(grace)) {
 			holders = append(holders, holder)
 		}
 	}

@@ -191,7 +191,8 @@ func play(seed uint64) (w *world, systems []*system, human bool) {
 // sets a value between those two loses it, which no backend's API can prevent.
 func (w *world) applying() bool {
 	return slices.ContainsFunc(w.processes, func(p *process) bool {
-		return !p.done && (strings.HasPrefix(p.next.what, "apply") || p.next.what == "read marks" || p.next.what == "plan" || strings.HasPrefix(p.next.what, "save") || strings.HasPrefix(p.next.what, "mark"))
+		return !p.done && slices.ContainsFunc([]string{"apply", "read marks", "plan", "save", "mark", "unmark"},
+			func(what string) bool { return strings.HasPrefix(p.next.what, what) })
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
@@ -92,6 +93,9 @@ func (k *Keeper) raise(ctx context.Context, b Backend, e *Entry, want Values, ch
 	if err := k.mark(ctx, b, e, Held); err != nil {
 		return err
 	}
+	if err := k.tidy(ctx, b, e, state); err != nil {
+		return err
+	}
 	if change.None() {
 		return nil
 	}
@@ -105,27 +109,42 @@ func (k *Keeper) mark(ctx context.Context, b Backend, e *Entry, phase Phase) err
 	if phase == Left {
 		m.Until = k.cfg.Now().Add(k.cfg.Watch)
 	}
-	if err := b.Mark(ctx, e.Name, k.journal.Holder, m.String()); err != nil {
+	if err := b.Mark(ctx, e.Name, k.label, m.String()); err != nil {
 		return fmt.Errorf("%s: mark it: %w; it is changed only while it carries the mark that tells others how to undo that", e.Resource, err)
 	}
 	return nil
 }
 
-// adopt takes over what the own mark knows and the journal does not: its stores may have
+// adopt takes over what marks of the run know and the journal does not: its stores may have
 // been lost, or put back to an earlier copy.
 func (k *Keeper) adopt(e *Entry, state State) {
-	if own, ok := known(state.Marks)[k.journal.Holder]; ok {
-		if len(e.Pairs) == 0 {
-			e.RaisedAt = own.At
+	own, _ := split(state.Marks, k.journal.Holder)
+	for _, m := range slices.SortedFunc(maps.Values(own), func(a, b Mark) int { return b.At.Compare(a.At) }) {
+		if len(e.Pairs) == 0 && len(m.Pairs) > 0 {
+			e.RaisedAt = m.At
 		}
-		e.Pairs = e.Pairs.merge(own.Pairs)
+		e.Pairs = e.Pairs.merge(m.Pairs)
 	}
 }
 
-// marks are those on the resource, with the journal's knowledge in place of the own one.
+// tidy removes the marks of the run's earlier keepers, which the own one repeats.
+func (k *Keeper) tidy(ctx context.Context, b Backend, e *Entry, state State) error {
+	own, _ := split(state.Marks, k.journal.Holder)
+	for name := range own {
+		if name == k.label {
+			continue
+		}
+		if err := b.Unmark(ctx, e.Name, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// marks are those on the resource, with the journal's knowledge in place of the run's own.
 func (k *Keeper) marks(e *Entry, state State) map[string]Mark {
-	marks := known(state.Marks)
-	marks[k.journal.Holder] = Mark{Phase: Held, At: e.RaisedAt, Until: e.Deadline, Pairs: e.Pairs}
+	_, marks := split(state.Marks, k.journal.Holder)
+	marks[k.label] = Mark{Phase: Held, At: e.RaisedAt, Until: e.Deadline, Pairs: e.Pairs}
 	return marks
 }
 
@@ -202,8 +221,7 @@ func waiting(s State, to Values) string {
 // state, and what is neither that nor raised by any of us.
 func (k *Keeper) missing(e *Entry, state State, to Values) (again, foreign Values) {
 	again, foreign = Values{}, Values{}
-	others := known(state.Marks)
-	delete(others, k.journal.Holder)
+	_, others := split(state.Marks, k.journal.Holder)
 	for name, pair := range e.Pairs {
 		value, want := state.Values[name], to[name]
 		_, theirs := explain(others, name, value)
