@@ -164,7 +164,7 @@ func (s *sampled) Cells(ctx context.Context, src packed.Source, fn func(*packed.
 // TestMemoryOfAnswers has many large answers come at the same time: they stay within the
 // room and one answer more, all get through, and waiting for memory is no time-out.
 func TestMemoryOfAnswers(t *testing.T) {
-	const calls, size = 40, 8 << 20
+	const calls, size = 24, 8 << 20
 	var all sync.WaitGroup
 	all.Add(calls)
 	blank := bytes.Repeat([]byte(" "), size)

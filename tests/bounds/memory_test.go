@@ -99,11 +99,11 @@ func largestJob(t *testing.T, samples int) *harness.Job {
 // while the writer stands still, lets it go on, and looks at what each process has had of
 // memory. The processes run as they are deployed, without GOMEMLIMIT.
 //
-// FFF_BOUNDS=1 does it with ten times as many samples.
+// FFF_BOUNDS=1 does it with three times as many samples.
 func TestMemory(t *testing.T) {
 	samples := 40
 	if os.Getenv("FFF_BOUNDS") != "" {
-		samples *= 10
+		samples *= 3
 	}
 	t.Setenv("GOMEMLIMIT", "") // whoever runs the tests may have one
 	j := largestJob(t, samples)
