@@ -127,6 +127,11 @@ func Open(ctx context.Context, cfg Config) (*Keeper, error) {
 	if len(k.journal.Entries) == 0 {
 		return k, nil
 	}
+	for i := range k.journal.Entries {
+		if e := &k.journal.Entries[i]; e.Stage == Undone {
+			e.UndoneAt = cfg.Now() // the keeper before may have a call on its way
+		}
+	}
 	// From here on an instance that kept the journal before, and is only asleep, is told
 	// that it was overtaken.
 	return k, k.record(ctx, false)

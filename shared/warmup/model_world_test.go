@@ -23,7 +23,6 @@ type process struct {
 	name   string
 	resume chan verdict // the scheduler lets it go on
 	parked chan call    // it has come to its next call
-	wakes  time.Time
 	next   call
 	done   bool
 	frozen time.Time // not scheduled before this
