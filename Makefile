@@ -47,8 +47,12 @@ compose: ## Build the images, bring docker-compose.yml up and kill its container
 cluster: ## Run a job on a cluster of three NATS servers that loses one of them
 	cd tests && FFF_CLUSTER=1 $(GO) test -v -count=1 -timeout 10m -run Cluster ./deploy
 
+.PHONY: engines
+engines: ## Run the whole example on DynamoDB engines from npm; needs Node.js
+	cd tests && FFF_EXAMPLE=all $(GO) test -v -count=1 -timeout 30m ./engines
+
 .PHONY: test-all
-test-all: test chaos compose cluster ## Run every test there is, the long ones included
+test-all: test chaos compose cluster engines ## Run every test there is, the long ones included
 
 .PHONY: check
 check: $(LINT) ## Check format, vet, lint, the walls between packages, and that modules are tidy
