@@ -169,7 +169,7 @@ func (s *Store) reveal(ctx context.Context, f stagedFile, done dataset.StagedFil
 }
 
 // appears is how long a completed file may take to appear. What is being completed, here or
-// by another, may be neither an upload nor an object any more, respectively yet.
+// by another, may be no upload any more, or one without parts, and no object yet.
 const appears = 3 * time.Second
 
 func (s *Store) makeVisible(ctx context.Context, key string, done dataset.StagedFile) error {
@@ -177,10 +177,6 @@ func (s *Store) makeVisible(ctx context.Context, key string, done dataset.Staged
 		return dataset.ErrNotStaged
 	}
 	failed := s.complete(ctx, key, done.UploadID, done.Bytes)
-	patience := appears
-	if failed != nil && !errors.Is(failed, dataset.ErrNotStaged) {
-		patience = 0 // but the answer may have been lost, or another been faster
-	}
 	for wait := appears / 128; ; wait *= 2 {
 		seen, err := s.isVisible(ctx, key, done.Bytes)
 		switch {
@@ -188,9 +184,9 @@ func (s *Store) makeVisible(ctx context.Context, key string, done dataset.Staged
 			return err
 		case seen:
 			return nil
-		case wait > patience/2 && failed == nil:
+		case wait > appears/2 && failed == nil:
 			return fmt.Errorf("S3 says that the upload of %s is complete, but the object is not there", key)
-		case wait > patience/2:
+		case wait > appears/2:
 			return failed
 		}
 		select {
