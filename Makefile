@@ -43,6 +43,10 @@ chaos: ## Kill the system 20 times, and 30 rounds of faults in a fleet; FFF_TEST
 compose: ## Build the images, bring docker-compose.yml up and kill its containers; needs Docker
 	cd tests && FFF_COMPOSE=1 $(GO) test -v -count=1 -timeout 30m ./compose
 
+.PHONY: bounds
+bounds: ## Check each service's bound of memory with three times as many records
+	cd tests && FFF_BOUNDS=1 $(GO) test -v -count=1 -timeout 10m ./bounds
+
 .PHONY: cluster
 cluster: ## Run a job on a cluster of three NATS servers that loses one of them
 	cd tests && FFF_CLUSTER=1 $(GO) test -v -count=1 -timeout 10m -run Cluster ./deploy
@@ -52,7 +56,7 @@ engines: ## Run the whole example on DynamoDB engines from npm; needs Node.js
 	cd tests && FFF_EXAMPLE=all $(GO) test -v -count=1 -timeout 30m ./engines
 
 .PHONY: test-all
-test-all: test chaos compose cluster engines ## Run every test there is, the long ones included
+test-all: test chaos compose cluster engines bounds ## Run every test there is, the long ones included
 
 .PHONY: check
 check: $(LINT) ## Check format, vet, lint, the walls between packages, and that modules are tidy
