@@ -125,12 +125,18 @@ func TestExamplesOfTheDocumentsWork(t *testing.T) {
 	for _, m := range regexp.MustCompile("(?s)```(yaml|json)\n(.*?)```").FindAllStringSubmatch(page, -1) {
 		blocks[m[1]] = append(blocks[m[1]], m[2])
 	}
-	if len(blocks["yaml"]) != 1 || len(blocks["json"]) != 3 {
+	if len(blocks["yaml"]) != 3 || len(blocks["json"]) != 3 {
 		t.Fatalf("docs/users.md has %d YAML and %d JSON examples", len(blocks["yaml"]), len(blocks["json"]))
 	}
 	file, err := runfile.Parse("docs/users.md", []byte(blocks["yaml"][0]))
 	if err != nil {
 		t.Fatal(err)
+	}
+	const smallest = "run: demo\nfamilies: [{id: a}]\nfeature_service: {url: 'http://127.0.0.1:8090/features'}\ndynamodb: {table: features, partition_key: {name: k, value: '{user_id}'}}\n"
+	for _, part := range blocks["yaml"][1:] {
+		if _, err := runfile.Parse("docs/users.md", []byte(smallest+part)); err != nil {
+			t.Errorf("%v in\n%s", err, part)
+		}
 	}
 	good, bad, _, err := record.ParseBatch([]byte(blocks["json"][0]), "", record.NewValidator(file.FamilyIDs()))
 	if err != nil || len(bad) > 0 || len(good) != 1 {
