@@ -180,11 +180,15 @@ func (s *Stage) add(run *stage.Run, p *packed.Message, size int64) (*assembly, *
 	}
 }
 
-// Flush closes a run's open part, because nothing more of it is on its way.
+// Flush closes a run's open part, because nothing more of it is on its way. While another
+// part of the run is being written the hint is dropped: who gives it asks again, and a slow
+// disk would get ever smaller parts.
 func (s *Stage) Flush(run string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.closeRunLocked(run)
+	if s.writing[run] == 0 {
+		s.closeRunLocked(run)
+	}
 }
 
 func (s *Stage) closeRunLocked(run string) {
