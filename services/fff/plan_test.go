@@ -178,8 +178,9 @@ func TestPlanCountsWhatARunCalls(t *testing.T) {
 			if got := float64(s.FeatureService.Stats().Requests); got != requests {
 				t.Errorf("the feature service had %v requests in the run, %v in the plan", got, requests)
 			}
-			// Blocks that go out before they are full make more calls of the same keys.
-			if got := float64(s.DynamoDB.Stats().BatchGets); got < calls || got > 2*calls {
+			// The plan tells the fewest: blocks that go out before they are full, as on a busy
+			// machine, make more calls of the same keys.
+			if got := float64(s.DynamoDB.Stats().BatchGets); got < calls {
 				t.Errorf("DynamoDB had %v calls in the run, at least %v in the plan", got, calls)
 			}
 			if keys := s.DynamoDB.Stats().Keys; p.Tables[0].Keys != keys {
