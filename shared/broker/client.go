@@ -114,14 +114,23 @@ func (c *Client) OnFlush(fn func(run string)) (stop func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to %s*: %w", flushSubject, err)
 	}
+	c.known()
 	return func() { c.end(sub) }, nil
 }
 
 // end ends a subscription, and returns once the server knows of it: who asks from then on
 // hears that nobody answers.
 func (c *Client) end(sub *nats.Subscription) {
-	if sub.Unsubscribe() == nil && c.NC.IsConnected() {
-		_ = c.NC.FlushTimeout(2 * time.Second) // without the server there is nobody who could ask
+	if sub.Unsubscribe() == nil {
+		c.known()
+	}
+}
+
+// known returns once the server knows of the subscriptions that were begun or ended so far.
+// Without a server there is nobody who could ask; one that comes back is told of all.
+func (c *Client) known() {
+	if c.NC.IsConnected() {
+		_ = c.NC.FlushTimeout(2 * time.Second)
 	}
 }
 
@@ -148,5 +157,6 @@ func (c *Client) Serve(subject string, answer func(*Request) []byte) (stop func(
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to %s: %w", subject, err)
 	}
+	c.known()
 	return func() { c.end(sub) }, nil
 }
