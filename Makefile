@@ -24,10 +24,19 @@ demo: bin/fff ## Run the example job from its records to a proven dataset under 
 	./bin/fff run -f examples/run.yaml --records examples/records.jsonl --sandbox --out out
 	./bin/fff verify out/demo --records examples/records.jsonl
 
+# Go's cache knows what the root module's tests are made of, so those that nothing has
+# changed are not run again; what draws a seed reads FFF_TEST_NOTES and runs each time. The
+# tests in tests/ start programs that the cache does not see, so it is not asked for them.
+TEST_FLAGS_tests := -count=1
+
+# The notes are what tests say of skips and seeds: `go test` drops it when a package passes.
 .PHONY: test
 test: ## Run every test, with the race detector where there is a C compiler
 	@if [ -z '$(RACE)' ]; then echo '*** NO C COMPILER: the tests run WITHOUT the race detector ***' >&2; fi
-	@for m in $(MODULES); do echo "go test in $$m"; (cd $$m && $(GO) test $(RACE) $(TEST_FLAGS) ./...) || exit 1; done
+	@export FFF_TEST_NOTES=$$(mktemp); trap 'rm -f "$$FFF_TEST_NOTES"' EXIT; status=0; \
+	$(foreach m,$(MODULES),if [ $$status = 0 ]; then echo "go test in $(m)"; (cd $(m) && $(GO) test $(RACE) $(TEST_FLAGS) $(TEST_FLAGS_$(m)) ./...) || status=$$?; fi;) \
+	if [ -s "$$FFF_TEST_NOTES" ]; then echo '*** what the tests say of skips and seeds ***'; sort "$$FFF_TEST_NOTES"; fi >&2; \
+	exit $$status
 	@if [ -z '$(RACE)' ]; then echo '*** the tests ran WITHOUT the race detector: install a C compiler to have it ***' >&2; fi
 
 # In tests/ staticcheck would spend more than ten minutes on a Parquet reader that only

@@ -8,28 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"testing"
-	"time"
 
 	"github.com/fastfeaturefetch/fff/shared/broker/brokertest"
 	"github.com/fastfeaturefetch/fff/shared/broker/runs"
 	"github.com/fastfeaturefetch/fff/shared/packed"
+	"github.com/fastfeaturefetch/fff/shared/testnotes"
 )
-
-// seed of what a test draws: FFF_TEST_SEED, or another each time.
-func seed(t *testing.T) uint64 {
-	t.Helper()
-	n := uint64(time.Now().UnixNano())
-	if s := os.Getenv("FFF_TEST_SEED"); s != "" {
-		var err error
-		if n, err = strconv.ParseUint(s, 10, 64); err != nil {
-			t.Fatalf("FFF_TEST_SEED: %v", err)
-		}
-	}
-	t.Logf("FFF_TEST_SEED=%d", n)
-	return n
-}
 
 // drawn is how many moments a test tries that has too many for all of them.
 // FFF_TEST_ALL=1 tries all.
@@ -155,7 +140,7 @@ func stopAndWake(w *world, l *leader, m *moments, others func()) {
 // teardown. The dataset comes out exact.
 func TestLeaderDisturbedInItsFinaliser(t *testing.T) {
 	t.Parallel()
-	random := rand.New(rand.NewPCG(seed(t), 0))
+	random := rand.New(rand.NewPCG(testnotes.Seed(t), 0))
 	for name, in := range interruptions {
 		b := brokertest.Start(t)
 		disturbed := func(t *testing.T, at int) int {

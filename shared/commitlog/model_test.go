@@ -3,10 +3,10 @@ package commitlog
 import (
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/fastfeaturefetch/fff/shared/testnotes"
 )
 
 // Bounds of the model test. The events of a seed are followed by a quiet time in which
@@ -17,20 +17,6 @@ const (
 	modelSeeds  = 500  // without a fault
 	findSeeds   = 2000 // in which a planted fault must be found
 )
-
-// modelSeed gives the first seed: FFF_TEST_SEED, or another each time.
-func modelSeed(t *testing.T) uint64 {
-	t.Helper()
-	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("FFF_TEST_SEED"); s != "" {
-		var err error
-		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
-			t.Fatalf("FFF_TEST_SEED: %v", err)
-		}
-	}
-	t.Logf("FFF_TEST_SEED=%d", seed)
-	return seed
-}
 
 // play draws a history of the world and tells what is wrong with it, or "".
 func play(seed uint64, p planted) (history []string, wrong string) {
@@ -110,7 +96,7 @@ func (m *model) openAgain() {
 // No history of the system without a fault breaks a promise.
 func TestModel(t *testing.T) {
 	t.Parallel()
-	first, seeds := modelSeed(t), uint64(modelSeeds)
+	first, seeds := testnotes.Seed(t), uint64(modelSeeds)
 	if os.Getenv("FFF_TEST_ALL") != "" {
 		seeds *= 200
 	}
@@ -124,7 +110,7 @@ func TestModel(t *testing.T) {
 // Each fault, planted, is found: the model would find it in the system too.
 func TestModelFindsPlantedFaults(t *testing.T) {
 	t.Parallel()
-	first := modelSeed(t)
+	first := testnotes.Seed(t)
 	for name, p := range map[string]planted{
 		"epoch":      {faults: faults{ignoreEpoch: true}},
 		"prev":       {faults: faults{ignorePrev: true}},

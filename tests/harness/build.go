@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/fastfeaturefetch/fff/shared/testnotes"
 )
 
 // programs is where Main builds the programs, for the time of one test binary.
@@ -83,11 +85,15 @@ func NATS(t testing.TB) string {
 	return path
 }
 
-// Skip skips a test and says so where nobody can miss it: the reason of t.Skip is shown
-// with -v alone.
+// Skip skips a test and says so where nobody can miss it.
 func Skip(t testing.TB, format string, args ...any) {
 	t.Helper()
-	why := fmt.Sprintf(format, args...)
-	fmt.Fprintf(os.Stderr, "*** SKIPPED %s: %s\n", t.Name(), why)
-	t.Skip(why)
+	testnotes.Skip(t, format, args...)
+}
+
+// Seed gives the seed of a random test and tells it, so that what it did can be done again
+// with FFF_TEST_SEED.
+func Seed(t testing.TB) uint64 {
+	t.Helper()
+	return testnotes.Seed(t)
 }

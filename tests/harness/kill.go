@@ -3,29 +3,12 @@ package harness
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/fastfeaturefetch/fff/shared/commitlog"
 )
-
-// Seed gives the seed of a random test and tells it, so that what it did can be done again
-// with FFF_TEST_SEED.
-func Seed(t testing.TB) uint64 {
-	t.Helper()
-	seed := uint64(time.Now().UnixNano())
-	if text := os.Getenv("FFF_TEST_SEED"); text != "" {
-		var err error
-		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatalf("FFF_TEST_SEED: %v", err)
-		}
-	}
-	fmt.Fprintf(os.Stderr, "%s: FFF_TEST_SEED=%d\n", t.Name(), seed)
-	return seed
-}
 
 // Moment is when a system is killed.
 type Moment struct {
