@@ -19,6 +19,7 @@ import (
 
 	"github.com/fastfeaturefetch/fff/shared/broker/fleet"
 	"github.com/fastfeaturefetch/fff/shared/broker/runs"
+	"github.com/fastfeaturefetch/fff/shared/commitlog"
 	"github.com/fastfeaturefetch/fff/shared/dataset"
 	"github.com/fastfeaturefetch/fff/shared/destination"
 	"github.com/fastfeaturefetch/fff/shared/intake"
@@ -79,6 +80,7 @@ type Service struct {
 
 	// openStore opens the dataset of a run, and tells where it is.
 	openStore func(ctx context.Context, out *runfile.Output, run string) (store dataset.Store, where string, err error)
+	swapFiles int // files that one entry of the log swaps
 
 	mu     sync.Mutex
 	system string // id of this system, which owns datasets
@@ -90,7 +92,7 @@ type Service struct {
 // New makes the service. It starts nothing.
 func New(cfg Config, d service.Deps) *Service {
 	d.Log = d.Log.With().Str("service", "orchestrator").Str("instance", d.Instance).Logger()
-	s := &Service{cfg: cfg, d: d, bucket: runs.Open(d.Client.NC, d.Client.JS), lease: fleet.NewLease(d.Client, "leader", d.Instance), jobs: map[string]*job{}}
+	s := &Service{cfg: cfg, d: d, bucket: runs.Open(d.Client.NC, d.Client.JS), lease: fleet.NewLease(d.Client, "leader", d.Instance), jobs: map[string]*job{}, swapFiles: commitlog.MaxSwapFiles}
 	s.openStore = new(destination.Opener).Open
 	s.state.Store("starting")
 	return s

@@ -114,6 +114,7 @@ func (w *world) newServiceOn(c *broker.Client, store func(dataset.Store) dataset
 	s := New(Config{Store: w.b.Dir}, service.Deps{
 		Client: c, Instance: service.NewInstance(), Metrics: runner.NewMetrics(telemetry.NewRegistry()), Log: zerolog.Nop(),
 	})
+	s.swapFiles = 1
 	var err error
 	s.system, err = s.bucket.SystemID(w.ctx(), service.NewInstance)
 	w.must(err)

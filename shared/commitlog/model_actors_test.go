@@ -383,8 +383,10 @@ func (l *modelLeader) finalise() {
 		l.open()
 		return
 	}
-	if l.m.random.IntN(2) == 0 && !l.swap() {
-		return
+	for range l.m.random.IntN(3) {
+		if !l.swap() {
+			return
+		}
 	}
 	l.pause("writes the manifest")
 	if !l.leading() {
