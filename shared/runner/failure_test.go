@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -220,7 +221,7 @@ func (r *rig) deliver(n int) {
 		r.t.Fatal(err)
 	}
 	for i := range n {
-		m, err := c.Next(jetstream.FetchMaxWait(10 * time.Second))
+		m, err := c.Next(jetstream.FetchMaxWait(time.Minute))
 		if err != nil {
 			r.t.Fatal(err)
 		}
@@ -308,6 +309,34 @@ func TestASuspectDoesNotWaitForThoseThatBackOff(t *testing.T) {
 	}})
 	<-waiting
 	r.awaitQueued(0)
+}
+
+// A step of one run may last for ever, that of a suspect too; other runs go on.
+func TestASuspectAndAnotherRunDoNotWaitForEachOther(t *testing.T) {
+	for _, stuck := range []string{"demo", "away"} {
+		t.Run(stuck+" is stuck", func(t *testing.T) {
+			r := newRig(t)
+			r.send("suspect")
+			r.deliver(50)
+			r.OpenRun("away", 1, strings.Replace(runFile, "demo", "away", 1))
+			entered := make(chan struct{})
+			enter := sync.OnceFunc(func() { close(entered) })
+			r.start(runner.Config{Grace: time.Millisecond}, &fake{do: func(ctx context.Context, m *stage.Message, _ string, _ stage.Outputs) verdicts {
+				if m.Run.ID == stuck {
+					enter()
+					<-ctx.Done()
+					return nil
+				}
+				<-entered
+				return nil
+			}})
+			for range 20 {
+				r.Publish("fff.dynamo.away", []byte("word"))
+			}
+			done := map[string]string{"demo": "fff.dynamo.away", "away": "fff.dynamo.demo"}[stuck]
+			brokertest.Await(t, "the other run is done", func() bool { return r.Count(streams.Dynamo, done) == 0 })
+		})
+	}
 }
 
 // TestWhatTheBrokerRefusesEndsAsADeadLetter: a message whose output can never be published

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -26,6 +27,7 @@ type feed struct {
 	held     chan struct{} // one for each message in hand
 	out      *gatherer
 	room     chan struct{} // one for each message fetched or asked for that has no worker yet
+	alone    sync.RWMutex  // a suspected poison message is worked on under the write lock
 }
 
 // prefetch is how many messages of a run wait, lease kept, for a worker.

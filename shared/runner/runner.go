@@ -99,7 +99,6 @@ type Runner[U any] struct {
 	log     zerolog.Logger
 	metrics *Metrics
 
-	alone sync.RWMutex // a suspected poison message is worked on under the write lock
 	lease *leaseKeeper
 	stats *Stats
 
