@@ -80,7 +80,8 @@ type Service struct {
 
 	// openStore opens the dataset of a run, and tells where it is.
 	openStore func(ctx context.Context, out *runfile.Output, run string) (store dataset.Store, where string, err error)
-	swapFiles int // files that one entry of the log swaps
+	swapFiles int           // that one entry of the log swaps
+	copyPause time.Duration // after the first try of a local copy that failed
 
 	mu     sync.Mutex
 	system string // id of this system, which owns datasets
@@ -92,7 +93,7 @@ type Service struct {
 // New makes the service. It starts nothing.
 func New(cfg Config, d service.Deps) *Service {
 	d.Log = d.Log.With().Str("service", "orchestrator").Str("instance", d.Instance).Logger()
-	s := &Service{cfg: cfg, d: d, bucket: runs.Open(d.Client.NC, d.Client.JS), lease: fleet.NewLease(d.Client, "leader", d.Instance), jobs: map[string]*job{}, swapFiles: commitlog.MaxSwapFiles}
+	s := &Service{cfg: cfg, d: d, bucket: runs.Open(d.Client.NC, d.Client.JS), lease: fleet.NewLease(d.Client, "leader", d.Instance), jobs: map[string]*job{}, swapFiles: commitlog.MaxSwapFiles, copyPause: copyPause}
 	s.openStore = new(destination.Opener).Open
 	s.state.Store("starting")
 	return s
