@@ -133,6 +133,9 @@ func (j *job) openAs(ctx context.Context, takeOver, working bool) error {
 		}
 		return err
 	}
+	if err := j.legible(ctx, takeOver); err != nil {
+		return err
+	}
 	if err := j.claim(ctx, takeOver); err != nil {
 		return err
 	}

@@ -199,6 +199,23 @@ func (j *job) outlived(ctx context.Context) error {
 	return nil
 }
 
+// ours tells whether the dataset says of itself that it is this system's: in _owner, or in
+// the manifest. errTakenOver if it says that it is another's.
+func (j *job) ours(ctx context.Context) (bool, error) {
+	if owned, err := j.owned(ctx); owned || err != nil {
+		return owned, err
+	}
+	data, err := j.store.Get(ctx, dataset.ManifestName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	m, err := dataset.DecodeManifest(data)
+	return err == nil && m.Broker == j.s.system && m.Run == j.rec.Run, nil
+}
+
 // stillOwned is the part of beat that knows no pause.
 func (j *job) stillOwned(ctx context.Context) (why string, err error) {
 	owned, err := j.owned(ctx)

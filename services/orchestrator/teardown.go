@@ -50,8 +50,8 @@ func (j *job) teardown(ctx context.Context) error {
 	return nil
 }
 
-// takeDown is the part of teardown at the broker. It opens the dataset ahead of the commit
-// log's end: where that cannot be done, nothing but the log knows what is committed.
+// takeDown is the part of teardown at the broker. The commit log goes only when the dataset
+// was seen: before that, nothing else may know what is committed.
 func (j *job) takeDown(ctx context.Context) error {
 	if j.copy != nil {
 		return nil // it is done
@@ -63,6 +63,9 @@ func (j *job) takeDown(ctx context.Context) error {
 		func() error { return j.tearInput(ctx) },
 		func() error {
 			if known, err := j.known(ctx); !known || err != nil {
+				return err
+			}
+			if ours, err := j.ours(ctx); !ours && !errors.Is(err, errTakenOver) {
 				return err
 			}
 			_, err := streams.PurgeSubject(ctx, js, streams.Commits, streams.CommitsSubject(j.rec.Run))

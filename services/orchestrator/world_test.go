@@ -387,7 +387,7 @@ func (l *leader) finish() {
 		}
 		l.w.await(l, "the proof is made", func() bool { return l.rec.State != runs.Finalising })
 		if l.rec.State.Ended() {
-			l.w.await(l, "it is torn down", func() bool { return l.rec.Teardown == runs.TeardownDone })
+			l.tornDown()
 			return
 		}
 	}
