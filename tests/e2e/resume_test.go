@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fastfeaturefetch/fff/shared/dataset"
 	"github.com/fastfeaturefetch/fff/tests/harness"
 )
 
@@ -97,8 +98,9 @@ func TestTwoSystemsOnOneDataset(t *testing.T) {
 	if second.Code != 1 || !strings.Contains(second.Stderr, "--take-over") {
 		t.Fatalf("the second system ends with %d, want 1 and a word of --take-over\n%s", second.Code, second)
 	}
+	before := ownerOf(t, j)
 	third := j.Start(t, "--store", t.TempDir(), "--progress", "none", "--take-over")
-	gate.awaitOne(t)
+	harness.Await(t, "the dataset has another owner", func() bool { return ownerOf(t, j) != before })
 	gate.open()
 	third.Wait(t).Expect(t, 0)
 	if r := first.Wait(t); r.Code != 1 || !strings.Contains(r.String(), "taken the dataset over") {
@@ -131,6 +133,20 @@ func TestInterrupted(t *testing.T) {
 	j.Start(t).Wait(t).Expect(t, 0)
 	j.Verify(t, 0)
 	j.Prove(t, nil)
+}
+
+// ownerOf gives the broker of the system that a dataset belongs to.
+func ownerOf(t *testing.T, j *harness.Job) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(j.Dataset(), dataset.OwnerName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := dataset.DecodeOwner(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o.Broker
 }
 
 // features lists the files of a dataset with their sizes and times.
