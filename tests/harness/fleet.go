@@ -1,11 +1,11 @@
 package harness
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -19,16 +19,7 @@ var Services = []string{"orchestrator", "ingest", "dynamo-fetcher", "fs-fast", "
 // buildFleet builds every service, the stand-ins and the NATS server, whose version is the
 // one that the system embeds.
 var buildFleet = sync.OnceValue(func() error {
-	root, err := Root()
-	if err != nil {
-		return err
-	}
-	build := exec.Command("go", "build", "-o", programs+"/", "./services/...", "github.com/nats-io/nats-server/v2")
-	build.Dir, build.Env = root, append(os.Environ(), "GOWORK=off")
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: %w\n%s", build, err, out)
-	}
-	return nil
+	return errors.Join(build(raced, "./services/..."), build(false, "github.com/nats-io/nats-server/v2"))
 })
 
 // Fleet is the system in processes of its own: a NATS server, instances of every service,
@@ -196,6 +187,9 @@ const tail = 4 << 10
 
 // end ends all processes. What a failed test leaves is kept, and its logs are shown.
 func (f *Fleet) end() {
+	for _, i := range f.all {
+		expectNoRace(f.t, i.Name, i.Log())
+	}
 	if f.t.Failed() {
 		for _, i := range f.all {
 			f.t.Logf("--- the end of %s\n%s", i.log, i.tail(tail))

@@ -48,6 +48,7 @@ func environment(more ...Env) []string {
 	all := Env{
 		"FFF_HTTP_ADDR": "off",
 		"GOTRACEBACK":   "all",
+		"GORACE":        "atexit_sleep_ms=0", // a second at every end, unless told otherwise
 		// The stand-ins take any credentials, but the SDK wants some.
 		"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "eu-west-1",
 		"AWS_EC2_METADATA_DISABLED": "true",
@@ -103,6 +104,7 @@ func start(t testing.TB, program, stdin string, env Env, args ...string) *Proces
 	}()
 	t.Cleanup(func() {
 		p.Kill()
+		expectNoRace(t, program, p.stderr.String())
 		if t.Failed() {
 			t.Logf("%s\n%s", p.cmd, p.result())
 		}
