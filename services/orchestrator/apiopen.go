@@ -64,6 +64,9 @@ func (s *Service) jobToOpen(ctx context.Context, g *errgroup.Group, file *runfil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.dropping == file.Run {
+		return nil, control.Errorf(control.CodeTryAgain, "batches that waited for run %s too long are being dropped; open it again", file.Run)
+	}
 	if j := s.jobs[file.Run]; j != nil {
 		return j, nil
 	}

@@ -83,11 +83,12 @@ type Service struct {
 	swapFiles int           // that one entry of the log swaps
 	copyPause time.Duration // after the first try of a local copy that failed
 
-	mu     sync.Mutex
-	system string // id of this system, which owns datasets
-	jobs   map[string]*job
-	beats  *fleet.Listener
-	led    bool // somebody led before us, as far as we know
+	mu       sync.Mutex
+	system   string // id of this system, which owns datasets
+	jobs     map[string]*job
+	dropping string // run whose stray batches are being dropped
+	beats    *fleet.Listener
+	led      bool // somebody led before us, as far as we know
 }
 
 // New makes the service. It starts nothing.

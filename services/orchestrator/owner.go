@@ -3,6 +3,7 @@ package orchestrator
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -40,10 +41,14 @@ func (j *job) ownership(epoch uint64) ([]byte, error) {
 	})
 }
 
+// claimTries is how often _owner is looked at that is not there and cannot be made, with
+// pauses that double from 20 ms: 5 s in all.
+const claimTries = 9
+
 // claim makes this system the owner of the dataset, unless another one lives and is not
 // to be taken over.
 func (j *job) claim(ctx context.Context, takeOver bool) error {
-	for {
+	for try := range claimTries {
 		o, err := j.owner(ctx)
 		if err != nil {
 			return err
@@ -53,10 +58,18 @@ func (j *job) claim(ctx context.Context, takeOver bool) error {
 			if err != nil {
 				return err
 			}
-			if err = j.store.Create(ctx, dataset.OwnerName, data); errors.Is(err, fs.ErrExist) {
-				continue
+			if err = j.store.Create(ctx, dataset.OwnerName, data); !errors.Is(err, fs.ErrExist) {
+				return err
 			}
-			return err
+			if try == claimTries-1 {
+				break
+			}
+			select { // it was made at this moment, or S3 says so of what it has not shown yet
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			case <-time.After(20 * time.Millisecond << try):
+			}
+			continue
 		}
 		if o.Broker == j.s.system {
 			return nil
@@ -72,6 +85,7 @@ func (j *job) claim(ctx context.Context, takeOver bool) error {
 		}
 		return j.own(ctx, o.Epoch)
 	}
+	return fmt.Errorf("%s of %s cannot be read because it is not there, and cannot be made because it is; look at the storage and its permissions", dataset.OwnerName, j.rec.Dataset)
 }
 
 // lives tells whether the owner of a dataset is alive. One with a store on this machine
