@@ -40,7 +40,7 @@ func (r *Runner[U]) newFeed(run *stage.Run, hard context.Context) *feed {
 	}
 	f.work, f.endWork = context.WithCancelCause(hard)
 	f.pull, f.stopPull = context.WithCancel(f.work)
-	f.out = newGatherer(f.work, &r.cfg, run, r.c, r.stats, r.outputs)
+	f.out = newGatherer(f.work, &r.cfg, run, r.c, r.stats, r.outputs, func() bool { return len(f.slots) > 0 })
 	return f
 }
 

@@ -45,7 +45,7 @@ type Config struct {
 	Outputs int64
 
 	MaxLease time.Duration // after it a message is given back to the queue
-	Linger   time.Duration // how long an output waits for others to travel with
+	Linger   time.Duration // how long an output waits for others to travel with; five times as long at the most while they are few and more are to come
 	Grace    time.Duration // how long work in hand may go on after the stop
 
 	// Attempts gives the attempts of a unit; 5 when nil.
