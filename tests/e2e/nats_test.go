@@ -134,7 +134,7 @@ func TestPlainNATSClients(t *testing.T) {
 		j.Records[i].Families = families[:5]
 	}
 	last := harness.Record{UserID: "the-last", EpochMS: 1_700_000_000_000, Families: []string{"last"}}
-	gate := newGate(harness.NewBackends(t, j))
+	gate := harness.NewGate(harness.NewBackends(t, j))
 	s := up(t, j)
 
 	var opened control.Opened
@@ -170,7 +170,7 @@ func TestPlainNATSClients(t *testing.T) {
 	s.close("plain", records+1)
 	s.publish("plain", harness.Batch(harness.Samples(3)), "Nats-Msg-Id:late")
 	harness.Await(t, "the late batch is a dead letter", func() bool { return s.codes("plain")["after_seal"] == 1 })
-	gate.open()
+	gate.Open()
 
 	s.fff("runs", "wait", "plain").Expect(t, 3)
 	j.Records = append(j.Records, last)

@@ -91,9 +91,9 @@ func TestTwoSystemsOnOneDataset(t *testing.T) {
 	t.Parallel()
 	j := harness.NewJob(t, 60)
 	b := harness.NewBackends(t, j)
-	gate := newGate(b)
+	gate := harness.NewGate(b)
 	first := j.Start(t, "--store", t.TempDir(), "--progress", "none")
-	gate.awaitOne(t)
+	gate.AwaitOne(t)
 	second := j.Start(t, "--store", t.TempDir(), "--progress", "none").Wait(t)
 	if second.Code != 1 || !strings.Contains(second.Stderr, "--take-over") {
 		t.Fatalf("the second system ends with %d, want 1 and a word of --take-over\n%s", second.Code, second)
@@ -101,7 +101,7 @@ func TestTwoSystemsOnOneDataset(t *testing.T) {
 	before := ownerOf(t, j)
 	third := j.Start(t, "--store", t.TempDir(), "--progress", "none", "--take-over")
 	harness.Await(t, "the dataset has another owner", func() bool { return ownerOf(t, j) != before })
-	gate.open()
+	gate.Open()
 	third.Wait(t).Expect(t, 0)
 	if r := first.Wait(t); r.Code != 1 || !strings.Contains(r.String(), "taken the dataset over") {
 		t.Errorf("the first system ends with %d, want 1 and the reason\n%s", r.Code, r)
@@ -118,9 +118,9 @@ func TestInterrupted(t *testing.T) {
 	t.Parallel()
 	j := harness.NewJob(t, 60)
 	b := harness.NewBackends(t, j)
-	gate := newGate(b)
+	gate := harness.NewGate(b)
 	p := j.Start(t, "--progress", "none")
-	gate.awaitOne(t)
+	gate.AwaitOne(t)
 	p.Interrupt()
 	p.Wait(t).Expect(t, 130)
 	for _, name := range []string{"_owner", "_SUCCESS"} {
@@ -129,7 +129,7 @@ func TestInterrupted(t *testing.T) {
 		}
 	}
 	new(harness.Witness).Look(t, j)
-	gate.open()
+	gate.Open()
 	j.Start(t).Wait(t).Expect(t, 0)
 	j.Verify(t, 0)
 	j.Prove(t, nil)

@@ -3,14 +3,13 @@ package harness
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
+
+	"github.com/fastfeaturefetch/fff/shared/testport"
 )
 
 // Services are the services of the system, in the order in which a cell passes them.
@@ -208,24 +207,6 @@ func (f *Fleet) end() {
 	f.t.Logf("logs, the broker's store and the dataset are kept in %s", f.dir)
 }
 
-// lastPort counts the ports that were given out, from a place of this test binary's own.
-var lastPort = func() *atomic.Uint32 {
-	var n atomic.Uint32
-	n.Store(rand.Uint32N(20000))
-	return &n
-}()
-
-// freeAddr gives a free address that nobody else is given, and that stays free while its
-// program is away: connections that programs open get ports from 32768 on.
-func freeAddr(t testing.TB) string {
-	t.Helper()
-	for range 1000 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 12000+lastPort.Add(1)%20000)
-		if l, err := net.Listen("tcp", addr); err == nil {
-			_ = l.Close()
-			return addr
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
-}
+// freeAddr gives an address that nobody else is given, and that stays free while its program
+// is away.
+func freeAddr(t testing.TB) string { return testport.Addr(testport.Free(t)) }

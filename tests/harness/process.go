@@ -94,6 +94,7 @@ func start(t testing.TB, program, stdin string, env Env, args ...string) *Proces
 	t.Helper()
 	p := &Process{cmd: exec.Command(program, args...), ended: make(chan struct{})}
 	p.cmd.Env, p.cmd.Dir = environment(env), t.TempDir()
+	endWithTests(p.cmd)
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = strings.NewReader(stdin), &p.stdout, &p.stderr
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
