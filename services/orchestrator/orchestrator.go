@@ -93,7 +93,6 @@ type Service struct {
 
 // New makes the service. It starts nothing.
 func New(cfg Config, d service.Deps) *Service {
-	d.Log = d.Log.With().Str("service", "orchestrator").Str("instance", d.Instance).Logger()
 	s := &Service{cfg: cfg, d: d, bucket: runs.Open(d.Client.NC, d.Client.JS), lease: fleet.NewLease(d.Client, "leader", d.Instance), jobs: map[string]*job{}, swapFiles: commitlog.MaxSwapFiles, copyPause: copyPause}
 	s.openStore = new(destination.Opener).Open
 	s.state.Store("starting")

@@ -1,6 +1,7 @@
 package runner_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,12 +13,14 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
 
 	"github.com/fastfeaturefetch/fff/shared/broker/brokertest"
 	"github.com/fastfeaturefetch/fff/shared/failure"
 	"github.com/fastfeaturefetch/fff/shared/packed"
 	"github.com/fastfeaturefetch/fff/shared/runner"
 	"github.com/fastfeaturefetch/fff/shared/stage"
+	"github.com/fastfeaturefetch/fff/shared/telemetry"
 	"github.com/fastfeaturefetch/fff/shared/work"
 	"github.com/fastfeaturefetch/fff/streams"
 )
@@ -180,6 +183,25 @@ func TestAPanicIsAFailedAttempt(t *testing.T) {
 
 // TestAPanicTakesNoOtherMessageAlong: a panic in the middle of a message that others have
 // put their cells into spoils that message; theirs must come again.
+// The logger that a runner is given names the instance already.
+func TestLogLinesNameTheirInstanceOnce(t *testing.T) {
+	r := newRig(t)
+	var lines bytes.Buffer
+	r.log = telemetry.ForInstance(zerolog.New(&lines), "fff-test", "one")
+	r.send("word")
+	run := r.start(runner.Config{}, &fake{do: func(context.Context, *stage.Message, string, stage.Outputs) verdicts { panic("the test") }})
+	r.awaitQueued(0)
+	run.stop()
+	for line := range strings.Lines(lines.String()) {
+		if strings.Count(line, `"service":`) != 1 || strings.Count(line, `"instance":`) != 1 {
+			t.Errorf("line %s", line)
+		}
+	}
+	if lines.Len() == 0 {
+		t.Error("nothing was logged")
+	}
+}
+
 func TestAPanicTakesNoOtherMessageAlong(t *testing.T) {
 	r := newRig(t)
 	r.send("one two")

@@ -117,8 +117,7 @@ type Runner[U any] struct {
 func New[U any](cfg Config, st stage.Stage[U], c *broker.Client, m *Metrics, log zerolog.Logger) *Runner[U] {
 	cfg.setDefaults()
 	r := &Runner[U]{
-		cfg: cfg, st: st, c: c, bucket: runs.Open(c.NC, c.JS), metrics: m,
-		log:     log.With().Str("service", cfg.Service).Str("instance", cfg.Instance).Logger(),
+		cfg: cfg, st: st, c: c, bucket: runs.Open(c.NC, c.JS), metrics: m, log: log,
 		refresh: make(chan struct{}, 1),
 		feeds:   map[string]*feed{},
 		lease:   newLeaseKeeper(), stats: newStats(), state: "starting",
