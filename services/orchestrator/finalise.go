@@ -17,6 +17,7 @@ import (
 // finalise seals the epoch, proves what was fetched and writes it up. It may be repeated
 // from any point: each step looks at what is there.
 func (j *job) finalise(ctx context.Context) error {
+	defer j.living(ctx)()
 	if err := j.mine(ctx); err != nil {
 		return err
 	}

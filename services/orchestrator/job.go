@@ -49,6 +49,8 @@ type job struct {
 	committed *completion.Cells
 	fromCache map[commitlog.FileID]int64 // rows that came from DynamoDB
 
+	owning sync.Mutex // of what writes _owner
+
 	copy *localCopy // of the dataset, during the teardown; nil while there is none
 
 	watch    watch

@@ -94,6 +94,7 @@ const putBack = "the broker's store was put back to an earlier state"
 // open opens an epoch above every epoch that the log or the dataset knows. change is
 // applied to the run's record as the epoch begins.
 func (j *job) open(ctx context.Context, change func(*runs.Record)) error {
+	defer j.living(ctx)()
 	j.restored = false
 	if err := j.commits.CatchUp(ctx); err != nil {
 		return err

@@ -128,12 +128,60 @@ func (j *job) lives(ctx context.Context, o *dataset.Owner) (bool, error) {
 
 // own writes this system into _owner.
 func (j *job) own(ctx context.Context, epoch uint64) error {
+	j.owning.Lock()
+	defer j.owning.Unlock()
+	j.watch.owned = time.Now()
+	return j.writeOwner(ctx, j.store, epoch)
+}
+
+func (j *job) writeOwner(ctx context.Context, store dataset.Store, epoch uint64) error {
 	data, err := j.ownership(epoch)
 	if err != nil {
 		return err
 	}
-	j.watch.owned = time.Now()
-	return j.store.Put(ctx, dataset.OwnerName, data)
+	return store.Put(ctx, dataset.OwnerName, data)
+}
+
+// living says that the owner lives, for as long as a step of the run may take, until stop is
+// called. The step itself finds out whether the dataset is ours still.
+func (j *job) living(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	store := j.store
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(ownerBeat)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if err := j.beatAside(ctx, store); err != nil && ctx.Err() == nil {
+				j.log.Warn().Err(err).Msg("the owner of the dataset cannot say that it lives; trying again")
+			}
+		}
+	}()
+	return func() { cancel(); <-ended }
+}
+
+// beatAside is beat beside a step that is under way.
+func (j *job) beatAside(ctx context.Context, store dataset.Store) error {
+	j.owning.Lock()
+	defer j.owning.Unlock()
+	data, err := store.Get(ctx, dataset.OwnerName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	o, err := dataset.DecodeOwner(data)
+	if err != nil || o.Broker != j.s.system {
+		return err
+	}
+	return j.writeOwner(ctx, store, o.Epoch)
 }
 
 // hold makes sure that this system owns the dataset, and says that it lives. A dataset that

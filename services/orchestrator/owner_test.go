@@ -5,7 +5,9 @@ import (
 	"io/fs"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/fastfeaturefetch/fff/shared/broker/brokertest"
 	"github.com/fastfeaturefetch/fff/shared/dataset"
 )
 
@@ -34,5 +36,38 @@ func TestOwnerThatIsNeitherThereNorFree(t *testing.T) {
 		if claimed != (err == nil) || !claimed && (store.creates != claimTries || !strings.Contains(err.Error(), dataset.OwnerName)) {
 			t.Errorf("after %d tries: %v", store.creates, err)
 		}
+	}
+}
+
+// The owner says that it lives while the finaliser, or the opening of an epoch, takes long:
+// nobody takes its dataset for one that was left.
+func TestOwnerLivesWhileAStepTakesLong(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		step string
+		work func(*leader) error
+	}{
+		"finaliser": {"put " + dataset.ManifestName, func(l *leader) error { l.finalising(); return l.once() }},
+		"opening":   {"begin epoch", func(l *leader) error { l.mu.Lock(); defer l.mu.Unlock(); return l.reopen(l.ctx, "the test") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 1, "a")
+			w.open().fetch()
+			g := newGate(tt.step)
+			l := w.takeOverOn(g.hooked)
+			w.await(l, "the run is taken up", func() bool { return l.restored })
+			wake := g.stopped(t, func() error { return tt.work(l) })
+			beat := func() time.Time {
+				data, err := w.disk().Get(w.ctx(), dataset.OwnerName)
+				w.must(err)
+				o, err := dataset.DecodeOwner(data)
+				w.must(err)
+				return o.Beat
+			}
+			before := beat()
+			brokertest.Await(t, "the owner says that it lives", func() bool { return !beat().Equal(before) })
+			w.must(wake())
+		})
 	}
 }
