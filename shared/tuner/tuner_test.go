@@ -1,0 +1,74 @@
+package tuner_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/fastfeaturefetch/fff/shared/tuner"
+	"github.com/fastfeaturefetch/fff/shared/tuner/tunertest"
+)
+
+const usual = 40 // requests that the services bear
+
+// services are the three kinds of overload.
+var services = map[string]tunertest.Service{
+	"waits in a queue": {Threads: usual, Queue: -1, Min: 30 * time.Millisecond, Max: 70 * time.Millisecond},
+	"refuses":          {Threads: usual, Queue: 8, Min: 30 * time.Millisecond, Max: 70 * time.Millisecond, RetryAfter: time.Second},
+	"slows down":       {Knee: usual, Min: 30 * time.Millisecond, Max: 70 * time.Millisecond},
+}
+
+// capacity gives the service with another capacity.
+func capacity(s tunertest.Service, n int) tunertest.Service {
+	if s.Threads > 0 {
+		s.Threads = n
+	}
+	if s.Knee > 0 {
+		s.Knee = float64(n)
+	}
+	return s
+}
+
+// best sweeps static limits: the most answers, with the lowest limit that gives them.
+func best(s tunertest.Service) tunertest.Result {
+	var best tunertest.Result
+	for n := 2; n < 3*usual; n++ {
+		m := tunertest.New(1, s, 1, func(time.Time, int, tuner.Sample, int, int) (int, time.Duration) { return n, time.Second })
+		m.Run(30 * time.Second)
+		if r := m.Result(5*time.Second, 30*time.Second); r.PerSecond > 1.002*best.PerSecond {
+			best = r
+		}
+	}
+	return best
+}
+
+// The capacity is not known, then it is halved, then it is four times as large.
+func TestFindsAndFollows(t *testing.T) {
+	t.Parallel()
+	for name, s := range services {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for seed := range uint64(3) {
+				var found *tuner.Tuner
+				m := tunertest.New(seed, s, 1, func(now time.Time, _ int, got tuner.Sample, _, _ int) (int, time.Duration) {
+					if found == nil {
+						found = tuner.New(now, 20, 2000)
+					}
+					found.Observe(now, got)
+					return found.Limit(), 500 * time.Millisecond
+				})
+				from := time.Duration(0)
+				for _, n := range []int{usual, usual / 2, 2 * usual} {
+					m.Service = capacity(s, n)
+					m.Run(200 * time.Second)
+					want := best(m.Service)
+					got := m.Result(from+100*time.Second, from+200*time.Second)
+					if got.PerSecond < 0.9*want.PerSecond || got.P95 > want.P95*105/100 {
+						t.Errorf("seed %d, capacity %d: %.0f answers a second and p95 %v at a limit of %d, the best limit gives %.0f and %v",
+							seed, n, got.PerSecond, got.P95, found.Level(), want.PerSecond, want.P95)
+					}
+					from += 200 * time.Second
+				}
+			}
+		})
+	}
+}
