@@ -18,7 +18,7 @@ import (
 // write stages a part and sees it committed. It goes on until the commit log has decided
 // on every cell, or nobody waits for them.
 func (s *Stage) write(o *ongoing, a *assembly) error {
-	place, err := s.place(a.ctx, a.run)
+	place, err := s.placeOf(a.ctx, o)
 	if err != nil {
 		return err
 	}
@@ -146,6 +146,24 @@ func (s *Stage) stageFamily(ctx context.Context, o *ongoing, a *assembly, place 
 	s.setKnownColumns(o, family, f.File.Columns)
 	f.File.Bytes, f.File.Checksum, f.File.UploadID = file.Bytes, file.Checksum, file.UploadID
 	return f, nil
+}
+
+// placeOf gives where the parts of a run are staged.
+func (s *Stage) placeOf(ctx context.Context, o *ongoing) (*Place, error) {
+	s.mu.Lock()
+	p := o.place
+	s.mu.Unlock()
+	if p != nil {
+		return p, nil
+	}
+	p, err := s.open(ctx, o.run)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o.place = p
+	return p, nil
 }
 
 // knownColumns gives the columns that files of a family have had so far, so that the next

@@ -3,6 +3,7 @@ package runner
 import (
 	"maps"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -41,6 +42,17 @@ func (s *Stats) open(run string, epoch uint64) {
 		st.Units = old.Units
 	}
 	s.runs[run] = st
+}
+
+// keepCounts is how long the counts of a run are kept when it has been torn down: one that
+// is resumed soon goes on counting its read units.
+const keepCounts = time.Hour
+
+// forget drops the counts of runs that are gone.
+func (s *Stats) forget(gone func(run string) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.runs, func(run string, _ *fleet.RunStats) bool { return gone(run) })
 }
 
 func (s *Stats) message(run string) { s.with(run, func(st *fleet.RunStats) { st.Messages++ }) }
