@@ -44,6 +44,10 @@ type job struct {
 	idle     bool // made for an opening that has not succeeded yet: there is nothing to do
 	gone     bool
 
+	warm  *tender // of what is scaled up for the run
+	order *order  // what the run's warm-up raises; nil until the demand is known
+	left  bool    // something may have been left scaled up before
+
 	// What is committed, by the indexes of the live files.
 	samples   *completion.Samples
 	committed *completion.Cells
@@ -55,7 +59,8 @@ type job struct {
 }
 
 func newJob(s *Service, rec *runs.Record) *job {
-	j := &job{s: s, rec: rec, log: s.d.Log.With().Str("run", rec.Run).Logger(), wake: make(chan struct{}, 1)}
+	j := &job{s: s, rec: rec, log: s.d.Log.With().Str("run", rec.Run).Logger(), wake: make(chan struct{}, 1), warm: s.tender(rec.Run)}
+	j.warm.orphan.Store(false)
 	j.forget()
 	j.publish()
 	return j
@@ -118,6 +123,9 @@ func (j *job) step(ctx context.Context) error {
 		return nil
 	}
 	err := j.advance(ctx)
+	if !errors.Is(err, errTakenOver) {
+		j.tend() // also when a step fails again and again
+	}
 	if errors.Is(err, commits.ErrBase) {
 		err = j.relog(ctx, err)
 	}
@@ -134,7 +142,10 @@ func (j *job) advance(ctx context.Context) error {
 		}
 	}
 	if j.rec.State.Ended() {
-		if j.rec.Teardown != runs.TeardownPending {
+		if j.store == nil && (j.left || j.rec.Teardown == runs.TeardownPending) {
+			_ = j.prepare(ctx) // without the dataset what the broker's journal knows is brought down
+		}
+		if j.rec.Teardown != runs.TeardownPending || !j.cooled() {
 			return nil
 		}
 		return j.teardown(ctx)
@@ -145,9 +156,13 @@ func (j *job) advance(ctx context.Context) error {
 		}
 	}
 	if j.rec.State == runs.Finalising {
+		j.tend() // before anything that takes long, or fails
 		return j.finalise(ctx)
 	}
-	return j.look(ctx)
+	if err := j.look(ctx); err != nil {
+		return err
+	}
+	return j.warmUp(ctx)
 }
 
 // prepare reads the run file and opens the dataset and the log.
@@ -161,6 +176,7 @@ func (j *job) prepare(ctx context.Context) error {
 	if j.store, j.rec.Dataset, err = j.s.openStore(ctx, &file.Output, j.rec.Run); err != nil {
 		return err
 	}
+	j.findJournal(ctx)
 	j.commits = commits.New(j.s.d.Client, j.rec.Run, j.base)
 	j.rolls = 0
 	return nil

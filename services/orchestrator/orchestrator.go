@@ -21,6 +21,7 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/broker/runs"
 	"github.com/fastfeaturefetch/fff/shared/dataset"
 	"github.com/fastfeaturefetch/fff/shared/destination"
+	"github.com/fastfeaturefetch/fff/shared/forecast"
 	"github.com/fastfeaturefetch/fff/shared/intake"
 	"github.com/fastfeaturefetch/fff/shared/runfile"
 	"github.com/fastfeaturefetch/fff/shared/runner"
@@ -28,6 +29,10 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/settings"
 	"github.com/fastfeaturefetch/fff/shared/shares"
 	"github.com/fastfeaturefetch/fff/shared/stage"
+	"github.com/fastfeaturefetch/fff/shared/warmup"
+	"github.com/fastfeaturefetch/fff/shared/warmup/autoscaler"
+	"github.com/fastfeaturefetch/fff/shared/warmup/awsapi"
+	"github.com/fastfeaturefetch/fff/shared/warmup/backends"
 	"github.com/fastfeaturefetch/fff/streams"
 )
 
@@ -36,6 +41,14 @@ type Config struct {
 	Replicas int `envconfig:"FFF_STREAM_REPLICAS" default:"1" unit:"replicas" desc:"Replicas of every stream; 3 on a cluster of three servers."`
 	// AckWait is given to a run's consumers when the run is opened.
 	AckWait time.Duration `envconfig:"FFF_ACK_WAIT" default:"30s" min:"5s" max:"10m" desc:"How long the broker waits for a word on a message from the instance that has it, before another one gets it. It is what kill -9 costs; an instance that is stopped for longer does its work twice, without harm."`
+
+	// Watch is given to warm-ups: see there. It is no less than a call of an instance that
+	// was stopped takes to arrive.
+	Watch      time.Duration `envconfig:"FFF_WARMUP_WATCH" default:"15m" min:"1s" max:"24h" desc:"How long what a warm-up had raised is looked at after it was brought down: a call of an instance that was stopped meanwhile may still arrive."`
+	Kubernetes autoscaler.Config
+
+	// AWS are the stand-ins of a sandbox in the same process, if there is one.
+	AWS awsapi.Endpoints `ignored:"true"`
 
 	// Store is the directory of an embedded broker's store, "" otherwise. It goes into
 	// _owner, so that another process on this machine can tell whether we live.
@@ -50,7 +63,7 @@ func (c Config) MemoryBound() service.Memory {
 	m := service.MemoryFor(
 		service.Room{For: "completion indexes that are read", Bytes: indexBytes},
 		service.Room{For: "files that are written anew", Bytes: rewriteBytes})
-	m.PerSample = indexBytesPerSample + intake.BytesPerSample
+	m.PerSample = indexBytesPerSample + max(intake.BytesPerSample, forecast.BytesPerSample)
 	return m
 }
 
@@ -80,6 +93,13 @@ type Service struct {
 	// openStore opens the dataset of a run, and tells where it is.
 	openStore func(ctx context.Context, out *runfile.Output, run string) (store dataset.Store, where string, err error)
 
+	// openBackends connects to what a warm-up can raise; nil where it only brings down.
+	openBackends func(context.Context, *runfile.WarmUp) ([]warmup.Backend, error)
+	poll         time.Duration // between two looks at what is being raised or brought down
+
+	tending sync.Mutex
+	tenders map[string]*tender // by run
+
 	mu     sync.Mutex
 	system string // id of this system, which owns datasets
 	jobs   map[string]*job
@@ -90,8 +110,11 @@ type Service struct {
 // New makes the service. It starts nothing.
 func New(cfg Config, d service.Deps) *Service {
 	d.Log = d.Log.With().Str("service", "orchestrator").Str("instance", d.Instance).Logger()
-	s := &Service{cfg: cfg, d: d, bucket: runs.Open(d.Client.NC, d.Client.JS), lease: fleet.NewLease(d.Client, "leader", d.Instance), jobs: map[string]*job{}}
+	s := &Service{cfg: cfg, d: d, bucket: runs.Open(d.Client.NC, d.Client.JS), lease: fleet.NewLease(d.Client, "leader", d.Instance), jobs: map[string]*job{}, tenders: map[string]*tender{}, poll: warmUpPoll}
 	s.openStore = new(destination.Opener).Open
+	s.openBackends = func(ctx context.Context, w *runfile.WarmUp) ([]warmup.Backend, error) {
+		return backends.New(ctx, w, backends.Config{Kubernetes: cfg.Kubernetes, AWS: cfg.AWS})
+	}
 	s.state.Store("starting")
 	return s
 }
@@ -120,9 +143,12 @@ func (s *Service) Run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { s.state.CompareAndSwap("ready", "draining") })()
 	return service.Announced(ctx, s.d.Client, "fff-orchestrator", s.beat,
 		func(ctx context.Context) error {
-			s.lease.Keep(ctx, func(ctx context.Context) {
-				if err := s.lead(ctx); err != nil && ctx.Err() == nil {
+			s.lease.Keep(ctx, func(leading context.Context) {
+				if err := s.lead(leading); err != nil && leading.Err() == nil {
 					s.d.Log.Error().Err(err).Msg("leading failed; giving the lease back")
+				}
+				if ctx.Err() != nil { // the lease is ours until we return
+					s.lowerAll(context.WithoutCancel(ctx))
 				}
 			})
 			return nil
@@ -171,8 +197,15 @@ func (s *Service) lead(ctx context.Context) error {
 	s.mu.Lock()
 	s.jobs = map[string]*job{}
 	s.mu.Unlock()
+	s.tending.Lock()
+	s.tenders = map[string]*tender{}
+	s.tending.Unlock()
+	left, err := s.leftBehind(ctx, all, func(t *tender) { g.Go(func() error { t.loop(ctx); return nil }) })
+	if err != nil {
+		return err
+	}
 	for _, rec := range all {
-		s.start(ctx, g, rec)
+		s.start(ctx, g, rec, left[rec.Run])
 	}
 	parts := runner.New(runner.Config{
 		Stage: stage.Parts, Service: "orchestrator", Instance: s.d.Instance,
@@ -196,14 +229,19 @@ func (s *Service) lead(ctx context.Context) error {
 }
 
 // start begins to look after a run.
-func (s *Service) start(ctx context.Context, g *errgroup.Group, rec *runs.Record) *job {
+func (s *Service) start(ctx context.Context, g *errgroup.Group, rec *runs.Record, left bool) *job {
 	j := newJob(s, rec)
+	j.left = left
 	s.mu.Lock()
 	s.jobs[rec.Run] = j
 	s.mu.Unlock()
 	g.Go(func() error { j.loop(ctx); return nil })
+	g.Go(func() error { j.warm.loop(ctx); return nil })
 	return j
 }
+
+// warmUpPoll is a second: a table takes some, a database many minutes.
+const warmUpPoll = time.Second
 
 func (s *Service) job(run string) *job {
 	s.mu.Lock()
