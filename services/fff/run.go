@@ -38,7 +38,7 @@ func (c *runCmd) Run(a *app) error {
 		s, err = a.connect(a.soft, c.NATS)
 	} else {
 		store = c.storeDir(j)
-		s, err = a.startHere(allinone.Options{Store: store, Sandbox: c.Sandbox, Job: j.expanded})
+		s, err = a.startHere(allinone.Options{Store: store, Sandbox: c.Sandbox, Once: true, Job: j.expanded})
 	}
 	if err != nil {
 		return err

@@ -36,16 +36,20 @@ import (
 	"github.com/fastfeaturefetch/fff/streams"
 )
 
+// Kubernetes says where its API server is.
+type Kubernetes = autoscaler.Config
+
 // Config is what the environment says of the orchestrator.
 type Config struct {
 	Replicas int `envconfig:"FFF_STREAM_REPLICAS" default:"1" unit:"replicas" desc:"Replicas of every stream; 3 on a cluster of three servers."`
 	// AckWait is given to a run's consumers when the run is opened.
 	AckWait time.Duration `envconfig:"FFF_ACK_WAIT" default:"30s" min:"5s" max:"10m" desc:"How long the broker waits for a word on a message from the instance that has it, before another one gets it. It is what kill -9 costs; an instance that is stopped for longer does its work twice, without harm."`
 
-	// Watch is given to warm-ups: see there. It is no less than a call of an instance that
-	// was stopped takes to arrive.
-	Watch      time.Duration `envconfig:"FFF_WARMUP_WATCH" default:"15m" min:"1s" max:"24h" desc:"How long what a warm-up had raised is looked at after it was brought down: a call of an instance that was stopped meanwhile may still arrive."`
-	Kubernetes autoscaler.Config
+	// Watch is how long a call of an instance that was stopped may take to arrive. < 0 = there
+	// is nobody who could have been.
+	Watch time.Duration `envconfig:"FFF_WARMUP_WATCH" default:"15m" min:"1s" max:"24h" desc:"How long what a warm-up had raised is looked at after it was brought down: a call of an instance that was stopped meanwhile may still arrive."`
+
+	Kubernetes // where autoscalers are
 
 	// AWS are the stand-ins of a sandbox in the same process, if there is one.
 	AWS awsapi.Endpoints `ignored:"true"`
@@ -57,7 +61,7 @@ type Config struct {
 
 // MemoryBound tells what the service takes at the most. For each sample of a run it has, in
 // the completion index, its key and number, and bits of its families in several sets; while
-// it reconciles the input is in a ledger, too. Beside them there are the indexes that it
+// it reconciles the input is in a ledger, too; before its records flow, its demand. Beside them there are the indexes that it
 // reads and the row groups that it writes anew.
 func (c Config) MemoryBound() service.Memory {
 	m := service.MemoryFor(

@@ -210,6 +210,7 @@ func (t *tender) turn(leading context.Context) time.Duration {
 	if err == nil {
 		next, err = t.keeper.Keep(ctx)
 		t.look()
+		t.say("")
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -287,7 +288,7 @@ func (t *tender) raise(ctx context.Context, o *order) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.done, t.failed, t.word = o, err, ""
+	t.done, t.failed = o, err
 	return nil // what failed is told by outcome
 }
 
@@ -304,7 +305,6 @@ func (t *tender) lower(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	t.say("")
 	return err
 }
 
