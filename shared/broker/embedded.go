@@ -136,3 +136,17 @@ func (e *Embedded) Stop(ctx context.Context) error {
 
 // Remove deletes the store. The server must have been stopped.
 func (e *Embedded) Remove() error { return os.RemoveAll(e.dir) }
+
+// Locked tells whether a process that lives uses a store. A store that is not there, or
+// whose file system has no locks, is used by nobody as far as this tells.
+func Locked(storeDir string) bool {
+	lock := flock.New(filepath.Join(storeDir, "lock"), flock.SetFlag(os.O_RDWR))
+	free, err := lock.TryLock()
+	if err != nil {
+		return false
+	}
+	if free {
+		_ = lock.Unlock()
+	}
+	return !free
+}
