@@ -143,6 +143,12 @@ func (p *Process) Wait(t testing.TB) Result {
 	return p.result()
 }
 
+// PID is the id of the process.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Signal sends a signal.
+func (p *Process) Signal(s os.Signal) { _ = p.cmd.Process.Signal(s) } // it may have ended this moment
+
 // Interrupt sends what Ctrl-C sends.
 func (p *Process) Interrupt() { _ = p.cmd.Process.Signal(os.Interrupt) }
 
