@@ -36,12 +36,17 @@ func (c *guardCmd) Run(a *app) error {
 	}
 	ctx, cancel := context.WithCancelCause(a.soft)
 	defer cancel(nil)
-	if broker.Locked(c.Store) {
-		return nil
+	// Of what a process had open, the lock of its store may be let go of last.
+	for deadline := time.Now().Add(lockPatience); broker.Locked(c.Store); time.Sleep(journalPoll / 10) {
+		if time.Now().After(deadline) {
+			return nil // another process has the store, and looks after what is up
+		}
 	}
 	go c.giveWay(ctx, cancel)
 	return bringDown(ctx, c.Place, func(text string) { a.note("%s %s", time.Now().UTC().Format(time.DateTime), text) })
 }
+
+const lockPatience = 10 * time.Second
 
 var errSucceeded = errors.New("the run was started again, which looks after it from here on")
 
