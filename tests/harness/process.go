@@ -176,6 +176,11 @@ func (p *Process) Stdout(t testing.TB, what string, ok func(string) bool) string
 	return p.written(t, &p.stdout, what, ok)
 }
 
+// Says is a condition for Stdout and Stderr: that the text is in it.
+func Says(text string) func(string) bool {
+	return func(s string) bool { return strings.Contains(s, text) }
+}
+
 // Stderr is Stdout for the standard error.
 func (p *Process) Stderr(t testing.TB, what string, ok func(string) bool) string {
 	t.Helper()
