@@ -58,6 +58,7 @@ func TestBrokerLost(t *testing.T) {
 	for _, i := range f.Each() {
 		i.Kill()
 	}
+	w.job.Env["AWS_ENDPOINT_URL_DYNAMODB"], w.job.Env["AWS_ENDPOINT_URL_RDS"] = f.Account, f.Account
 	harness.Run(t, w.job.Settings(), "runs", "teardown", w.job.Run, "--dir", w.job.Out).Expect(t, 0)
 	w.clean()
 }
