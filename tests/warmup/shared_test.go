@@ -2,8 +2,10 @@ package warmup
 
 import (
 	"testing"
+	"time"
 
 	"github.com/fastfeaturefetch/fff/services/sandbox"
+	"github.com/fastfeaturefetch/fff/services/sandbox/dynamodb"
 	"github.com/fastfeaturefetch/fff/tests/harness"
 )
 
@@ -22,7 +24,7 @@ func TestTwoSystems(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, enough)
-			w.slow()
+			w.backends.SetFaults(sandbox.Faults{BatchGet: func(dynamodb.Call) dynamodb.Fault { return dynamodb.Fault{Delay: 5 * time.Second} }}) // neither ends by itself meanwhile
 			other := newJob(t, enough)
 			other.Run = "other"
 			w.backends.Serve(other)
