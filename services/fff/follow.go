@@ -20,6 +20,10 @@ type pace struct {
 
 var followEvery = pace{poll: 500 * time.Millisecond, cancel: 2 * time.Minute, stop: 30 * time.Second, silence: 5 * time.Minute}
 
+// warmCancel takes the place of pace.cancel for a run that was warmed up: a database takes
+// long to come down, and sometimes to come up before that.
+const warmCancel = 2 * time.Hour
+
 // follower watches a run until it has ended and is torn down.
 type follower struct {
 	s     *session

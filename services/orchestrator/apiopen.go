@@ -84,6 +84,7 @@ func (s *Service) jobToOpen(ctx context.Context, g *errgroup.Group, file *runfil
 	j.idle = true
 	s.jobs[file.Run] = j
 	g.Go(func() error { j.loop(ctx); return nil })
+	g.Go(func() error { j.warm.loop(ctx); return nil })
 	return j, nil
 }
 
@@ -147,10 +148,13 @@ func (j *job) openAs(ctx context.Context, takeOver, working bool) error {
 	}
 	return j.open(ctx, func(r *runs.Record) {
 		r.FailedFrom = r.Epoch
+		if working && r.Input.Sealed {
+			r.State = runs.Draining
+		}
+		if warms(j.file) {
+			r.State = runs.WarmingUp
+		}
 		if working {
-			if r.Input.Sealed {
-				r.State = runs.Draining
-			}
 			return
 		}
 		r.Input, r.Round, r.Replayed = runs.Input{}, 0, nil

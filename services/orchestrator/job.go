@@ -44,6 +44,10 @@ type job struct {
 	idle     bool // made for an opening that has not succeeded yet: there is nothing to do
 	gone     bool
 
+	warm  *tender // of what is scaled up for the run
+	order *order  // what the run's warm-up raises; nil until the demand is known
+	left  bool    // something may have been left scaled up before
+
 	// What is committed, by the indexes of the live files.
 	samples   *completion.Samples
 	committed *completion.Cells
@@ -59,7 +63,8 @@ type job struct {
 }
 
 func newJob(s *Service, rec *runs.Record) *job {
-	j := &job{s: s, rec: rec, log: s.d.Log.With().Str("run", rec.Run).Logger(), wake: make(chan struct{}, 1)}
+	j := &job{s: s, rec: rec, log: s.d.Log.With().Str("run", rec.Run).Logger(), wake: make(chan struct{}, 1), warm: s.tender(rec.Run)}
+	j.warm.orphan.Store(false)
 	j.forget()
 	j.publish()
 	return j
@@ -127,6 +132,9 @@ func (j *job) step(ctx context.Context) error {
 		return nil
 	}
 	err := j.advance(ctx)
+	if !errors.Is(err, errTakenOver) {
+		j.tend() // also when a step fails again and again
+	}
 	if errors.Is(err, commits.ErrBase) {
 		err = j.relog(ctx, err)
 	}
@@ -143,7 +151,10 @@ func (j *job) advance(ctx context.Context) error {
 		}
 	}
 	if j.rec.State.Ended() {
-		if j.rec.Teardown != runs.TeardownPending {
+		if j.store == nil && (j.left || j.rec.Teardown == runs.TeardownPending) {
+			_ = j.prepare(ctx) // without the dataset what the broker's journal knows is brought down
+		}
+		if j.rec.Teardown != runs.TeardownPending || !j.cooled() {
 			return nil
 		}
 		if err := j.teardown(ctx); !errors.Is(err, errCopying) {
@@ -157,9 +168,13 @@ func (j *job) advance(ctx context.Context) error {
 		}
 	}
 	if j.rec.State == runs.Finalising {
+		j.tend() // before anything that takes long, or fails
 		return j.finalise(ctx)
 	}
-	return j.look(ctx)
+	if err := j.look(ctx); err != nil {
+		return err
+	}
+	return j.warmUp(ctx)
 }
 
 // errRunFile says that the run file cannot be used by this instance, as when a variable
@@ -178,6 +193,7 @@ func (j *job) prepare(ctx context.Context) error {
 	}
 	j.file, j.store, j.rec.Dataset = file, store, where
 	j.maxInput.Store(file.Input.MaxBytes)
+	j.findJournal(ctx)
 	j.commits = commits.New(j.s.d.Client, j.rec.Run, j.base)
 	j.rolls = 0
 	return nil

@@ -38,6 +38,7 @@ func (j *job) publish() {
 func (j *job) view() *control.Status {
 	st := *j.status.Load()
 	st.ReadUnits = j.s.readUnits(st.Run)
+	st.WarmUp, st.Waiting = j.warm.view()
 	return &st
 }
 

@@ -42,6 +42,8 @@ type watch struct {
 	lags  map[stage.Name]int64
 	quiet int // looks in a row at which nothing was under way
 
+	demand *demand // while the run is warmed up; nil until a record has come
+
 	owned   time.Time
 	trouble string // why the last step failed
 }
@@ -133,6 +135,7 @@ func (j *job) takeInput(m *stage.Message) {
 	for i := range b.Requests {
 		w.requested += int64(b.Requests[i].Cells())
 	}
+	j.count(b.Requests)
 	w.samples = w.ledger.Samples()
 }
 

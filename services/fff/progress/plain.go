@@ -32,6 +32,9 @@ func (p *plain) Close() {}
 // Line gives a frame in one line.
 func Line(f *Frame) string {
 	parts := []string{fmt.Sprintf("%s %s", f.Status.Run, state(f.Status.State)), cells(f)}
+	if f.Status.Waiting != "" {
+		parts = append(parts, f.Status.Waiting)
+	}
 	if f.Status.Round > 0 {
 		parts = append(parts, fmt.Sprintf("repair round %d", f.Status.Round))
 	}
