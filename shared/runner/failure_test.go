@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -13,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/fastfeaturefetch/fff/shared/broker/brokertest"
+	"github.com/fastfeaturefetch/fff/shared/broker/fleet"
 	"github.com/fastfeaturefetch/fff/shared/failure"
 	"github.com/fastfeaturefetch/fff/shared/packed"
 	"github.com/fastfeaturefetch/fff/shared/runner"
@@ -70,6 +72,13 @@ func TestVerdictsAreOnTheirUnitsAlone(t *testing.T) {
 	run.stop()
 	if s := run.Beat(); s.Runs["demo"].Failed != 3 || s.Errors != 2+3+1+1+1 {
 		t.Errorf("beat %+v, want 3 cells failed in 8 failed attempts", s)
+	}
+	want := map[string]fleet.AttemptStats{
+		"internal": {Count: 2 + 3, Last: "not this time"}, "rejected": {Count: 1, Last: "HTTP 400 of the service"},
+		"timeout": {Count: 1, Last: "no answer"}, "bad_response": {Count: 1, Last: "no JSON"},
+	}
+	if got := run.Beat().Runs["demo"].Attempts; !maps.Equal(got, want) {
+		t.Errorf("failed attempts %v, want %v", got, want)
 	}
 }
 

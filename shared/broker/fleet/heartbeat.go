@@ -35,6 +35,21 @@ type RunStats struct {
 	Held     int64              `json:"held"`     // messages in hand
 	Waiting  string             `json:"waiting,omitempty"`
 	Units    map[string]float64 `json:"read_units,omitempty"` // by table
+
+	Families map[string]FamilyStats  `json:"families,omitempty"`        // that cells were fetched for
+	Attempts map[string]AttemptStats `json:"failed_attempts,omitempty"` // by failure code
+}
+
+// FamilyStats counts what became of a family's cells in a stage.
+type FamilyStats struct {
+	Fetched int64 `json:"fetched,omitempty"` // handed on to the writer
+	Failed  int64 `json:"failed,omitempty"`  // dead-lettered
+}
+
+// AttemptStats counts attempts that failed alike, those included that were made again.
+type AttemptStats struct {
+	Count int64  `json:"count"`
+	Last  string `json:"last"` // reason of the last one, shortened
 }
 
 // BeatInterval is how often an instance says that it lives.
