@@ -28,6 +28,8 @@ type follower struct {
 	view  progress.View
 	meter *progress.Meter
 	last  *progress.Frame
+
+	warned int // warnings of the run that were shown
 }
 
 // view makes the view of a command and lets logs appear above it. The returned func
@@ -59,6 +61,10 @@ func (f *follower) until(ctx context.Context) (*progress.Frame, error) {
 			silent = time.Time{}
 			f.last = f.meter.Observe(status, time.Now())
 			f.view.Show(f.last)
+			f.warned = min(f.warned, len(status.Warnings)) // another leader begins anew
+			for ; f.warned < len(status.Warnings); f.warned++ {
+				f.view.Note("warning: " + status.Warnings[f.warned])
+			}
 			if status.TornDown() {
 				return f.last, nil
 			}

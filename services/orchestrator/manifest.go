@@ -26,7 +26,7 @@ const (
 func (j *job) manifest(ctx context.Context, proof *reconciliation, lost *completion.Cells, unaccounted bool, final map[string][]dataset.FinalColumn, outcome runs.State, now time.Time) (*dataset.Manifest, error) {
 	m := &dataset.Manifest{
 		Run: j.rec.Run, State: string(outcome), Broker: j.s.system, RunFile: j.rec.RunFile, RunFileHash: j.rec.Hash,
-		StartedAt: j.rec.StartedAt, EndedAt: now, Versions: dataset.Versions(), ReadUnits: map[string]int64{},
+		StartedAt: j.rec.StartedAt, EndedAt: now, Versions: dataset.Versions(), ReadUnits: map[string]int64{}, Warnings: j.watch.heeded.warnings,
 		Records: dataset.ManifestRecords{Seen: max(proof.records, j.rec.Input.Records), Failed: proof.badRecords + proof.lostRecords},
 	}
 	if err := j.history(ctx, m, now); err != nil {

@@ -2,6 +2,7 @@ package orchestrator
 
 import (
 	"maps"
+	"slices"
 
 	"github.com/fastfeaturefetch/fff/shared/broker/fleet"
 	"github.com/fastfeaturefetch/fff/shared/control"
@@ -18,6 +19,7 @@ func (j *job) publish() {
 		Requested: w.requested, Committed: w.committed,
 		BySource:     map[string]int64{sourceDynamoDB: w.fromCache, sourceFeatureService: w.committed - w.fromCache},
 		FailedByCode: maps.Clone(w.failed),
+		Warnings:     slices.Clone(w.heeded.warnings),
 		Files:        w.files, Bytes: w.bytes, Dataset: r.Dataset, StartedAt: r.StartedAt, EndedAt: r.EndedAt,
 	}
 	if w.failedCells != nil && !r.State.Ended() {

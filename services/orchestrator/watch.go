@@ -44,11 +44,14 @@ type watch struct {
 
 	owned   time.Time
 	trouble string // why the last step failed
+
+	heeded heeded
 }
 
 func (w *watch) reset(file *runfile.File) {
-	owned := w.owned
-	*w = watch{ledger: intake.NewLedger(file), lastInput: time.Now(), failed: map[string]int64{}, failedCells: completion.NewCells(), lags: map[stage.Name]int64{}, owned: owned}
+	owned, heeded := w.owned, w.heeded
+	heeded.begin(file)
+	*w = watch{heeded: heeded, ledger: intake.NewLedger(file), lastInput: time.Now(), failed: map[string]int64{}, failedCells: completion.NewCells(), lags: map[stage.Name]int64{}, owned: owned}
 }
 
 // countLive counts what the log says is live.
@@ -95,7 +98,11 @@ func (j *job) look(ctx context.Context) error {
 		j.watch.quiet = 0
 		return err
 	}
-	if j.watch.quiet >= 2 && j.rec.Input.Sealed {
+	last := j.watch.quiet >= 2 && j.rec.Input.Sealed
+	if stopped, err := j.heed(ctx, last); stopped || err != nil {
+		return err
+	}
+	if last {
 		return j.put(ctx, func(r *runs.Record) { r.State = runs.Finalising })
 	}
 	return nil
