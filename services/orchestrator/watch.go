@@ -38,6 +38,7 @@ type watch struct {
 	lastLetter  uint64            // sequence of the dead letter read last
 	failedCells *completion.Cells // cells in dead letters; some may be committed since
 	failed      map[string]int64  // by code
+	drift       string            // reason of the last cell that did not fit its declared types
 
 	lags  map[stage.Name]int64
 	quiet int // looks in a row at which nothing was under way

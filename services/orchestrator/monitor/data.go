@@ -87,6 +87,6 @@ func (r *declaredDrift) judge(o *Observation, report func(cause, cure string)) {
 		return
 	}
 	r.told = true
-	report(fmt.Sprintf("%s cells hold values that do not fit the declared types%s", humanize.Comma(o.Drifted), mostly(o.Stages, "writer")),
-		"correct the declaration in `families`, which needs a new run, or the data, and run again: failed cells are tried again")
+	report(fmt.Sprintf("cells with values that do not fit the declared types: %s; the last: %s", humanize.Comma(o.Drifted), o.Drift),
+		"correct the data and run again: failed cells are tried again; another declaration needs a new run")
 }

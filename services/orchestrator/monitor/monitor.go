@@ -21,9 +21,10 @@ const MinCells = 1000
 // the run's epoch lasts.
 type Observation struct {
 	Now       time.Time
-	Last      bool  // nothing is left to do: only what is wrong with the data can still stop the run
-	Settled   int64 // cells that are committed, or have failed for good
-	Drifted   int64 // cells that failed because a value does not fit its declared type
+	Last      bool   // nothing is left to do: only what is wrong with the data can still stop the run
+	Settled   int64  // cells that are committed, or have failed for good
+	Drifted   int64  // cells that failed because a value does not fit its declared type
+	Drift     string // why the last of them did
 	Stages    []Stage
 	Instances []Instance
 }
