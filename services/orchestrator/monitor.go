@@ -19,13 +19,14 @@ const maxWarnings = 50
 // heeded is what the failure policy has made of a run.
 type heeded struct {
 	rules    *monitor.Monitor // of this epoch
+	began    time.Time        // when this leader took the epoch up
 	warnings []string         // of all epochs, as far as this leader has seen them
 	stop     string           // why the run is to be stopped, until it is
 }
 
 // begin forgets what was seen of an epoch before.
 func (h *heeded) begin(file *runfile.File) {
-	h.rules, h.stop = monitor.New(file), ""
+	h.rules, h.began, h.stop = monitor.New(file), time.Now(), ""
 }
 
 func (h *heeded) warn(text string) {
@@ -91,15 +92,19 @@ func (j *job) observe(b *fleet.Beat, st *monitor.Stage, o *monitor.Observation) 
 	if b.Alive() {
 		st.Alive++
 	}
-	run, ok := b.Runs[j.rec.Run]
-	if !ok || run.Epoch != j.rec.Epoch {
+	run := b.Runs[j.rec.Run]
+	// One that fell silent before the run began is of no concern to it. One that did at once
+	// after has not said yet that it works on the run.
+	if b.Seen.After(j.watch.heeded.began.Add(-2 * fleet.BeatInterval)) {
+		instance := monitor.Instance{Service: b.Service, ID: b.Instance, Held: run.Held}
+		if b.State != "stopped" {
+			instance.Silent = time.Since(b.Seen)
+		}
+		o.Instances = append(o.Instances, instance)
+	}
+	if run.Epoch != j.rec.Epoch {
 		return
 	}
-	instance := monitor.Instance{Service: b.Service, ID: b.Instance, Held: run.Held}
-	if b.State != "stopped" {
-		instance.Silent = time.Since(b.Seen)
-	}
-	o.Instances = append(o.Instances, instance)
 	if run.Waiting != "" && b.Alive() {
 		st.Waiting = run.Waiting
 	}
