@@ -14,6 +14,7 @@ import (
 
 	"github.com/fastfeaturefetch/fff/shared/broker/commits"
 	"github.com/fastfeaturefetch/fff/shared/broker/runs"
+	"github.com/fastfeaturefetch/fff/shared/budget"
 	"github.com/fastfeaturefetch/fff/shared/commitlog"
 	"github.com/fastfeaturefetch/fff/shared/completion"
 	"github.com/fastfeaturefetch/fff/shared/control"
@@ -50,6 +51,7 @@ type job struct {
 	fromCache map[commitlog.FileID]int64 // rows that came from DynamoDB
 
 	watch    watch
+	spending spending
 	status   atomic.Pointer[control.Status]
 	maxInput atomic.Int64 // bytes of input reserved for the run
 }
@@ -57,6 +59,7 @@ type job struct {
 func newJob(s *Service, rec *runs.Record) *job {
 	j := &job{s: s, rec: rec, log: s.d.Log.With().Str("run", rec.Run).Logger(), wake: make(chan struct{}, 1)}
 	j.forget()
+	j.spending.ledger = budget.NewLedger()
 	j.publish()
 	return j
 }
@@ -268,6 +271,7 @@ func (j *job) load(ctx context.Context) error {
 func (j *job) put(ctx context.Context, change func(*runs.Record)) error {
 	next := *j.rec
 	change(&next)
+	j.noteUsage(&next)
 	if err := j.s.bucket.Put(ctx, &next); err != nil {
 		if errors.Is(err, runs.ErrConflict) {
 			_, rerr := j.refresh(ctx)
@@ -275,7 +279,7 @@ func (j *job) put(ctx context.Context, change func(*runs.Record)) error {
 		}
 		return err
 	}
-	*j.rec = next
+	*j.rec, j.spending.worked = next, 0
 	return nil
 }
 

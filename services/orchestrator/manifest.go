@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"maps"
 	"math"
 	"slices"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/completion"
 	"github.com/fastfeaturefetch/fff/shared/dataset"
 	"github.com/fastfeaturefetch/fff/shared/failure"
+	"github.com/fastfeaturefetch/fff/shared/stage"
 )
 
 // Sources as the manifest and progress name them.
@@ -32,8 +32,11 @@ func (j *job) manifest(ctx context.Context, proof *reconciliation, lost *complet
 	if err := j.history(ctx, m, now); err != nil {
 		return nil, err
 	}
-	for table, units := range j.s.readUnits(j.rec.Run) {
-		m.ReadUnits[table] += int64(math.Ceil(units))
+	if j.s.beats != nil {
+		j.s.beats.Ask(ctx, j.s.d.Client, services[stage.Dynamo]) // their last words may be a second old
+	}
+	for table, units := range j.readUnits() {
+		m.ReadUnits[table] = int64(math.Ceil(units))
 	}
 	j.manifestFiles(m)
 	if unaccounted {
@@ -82,8 +85,8 @@ func (j *job) cachedByFamily() map[string]int64 {
 	return byFamily
 }
 
-// history takes over, from the manifest that was there before, the epochs and the read
-// units, and adds the epochs of this time.
+// history takes over the epochs from the manifest that was there before, and adds those of
+// this time.
 func (j *job) history(ctx context.Context, m *dataset.Manifest, now time.Time) error {
 	data, err := j.store.Get(ctx, dataset.ManifestName)
 	switch {
@@ -97,9 +100,6 @@ func (j *job) history(ctx context.Context, m *dataset.Manifest, now time.Time) e
 			break
 		}
 		m.Epochs = old.Epochs
-		if len(j.rec.Epochs) > 0 && len(old.Epochs) > 0 && old.Epochs[len(old.Epochs)-1].Epoch < j.rec.Epochs[0].Epoch {
-			maps.Copy(m.ReadUnits, old.ReadUnits)
-		}
 	}
 	for i, e := range j.rec.Epochs {
 		if slices.ContainsFunc(m.Epochs, func(o dataset.ManifestEpoch) bool { return o.Epoch == e.Epoch }) {

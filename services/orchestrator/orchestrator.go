@@ -84,7 +84,9 @@ type Service struct {
 	system string // id of this system, which owns datasets
 	jobs   map[string]*job
 	beats  *fleet.Listener
-	led    bool // somebody led before us, as far as we know
+
+	listening time.Time // when it began
+	led       bool      // somebody led before us, as far as we know
 }
 
 // New makes the service. It starts nothing.
@@ -114,7 +116,7 @@ func (s *Service) Run(ctx context.Context) error {
 		return err
 	}
 	defer beats.Stop()
-	s.beats = beats
+	s.beats, s.listening = beats, time.Now()
 	s.state.Store("ready")
 	defer s.state.Store("stopped")
 	defer context.AfterFunc(ctx, func() { s.state.CompareAndSwap("ready", "draining") })()

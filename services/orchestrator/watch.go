@@ -99,6 +99,9 @@ func (j *job) look(ctx context.Context) error {
 		j.watch.quiet = 0
 		return err
 	}
+	if stopped, err := j.account(ctx); stopped || err != nil {
+		return err
+	}
 	last := j.watch.quiet >= 2 && j.rec.Input.Sealed
 	if stopped, err := j.heed(ctx, last); stopped || err != nil {
 		return err

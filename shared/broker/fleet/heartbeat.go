@@ -55,7 +55,10 @@ type AttemptStats struct {
 // BeatInterval is how often an instance says that it lives.
 const BeatInterval = time.Second
 
-const beats = "fff.heartbeat."
+const (
+	beats     = "fff.heartbeat."
+	instances = "fff.instance."
+)
 
 // Announce registers an instance with NATS micro, so that `nats micro ls` shows it, and
 // sends its beats until ctx ends.
@@ -73,7 +76,7 @@ func Announce(ctx context.Context, c *broker.Client, name string, beat func() Be
 	}
 	defer func() { _ = svc.Stop() }()
 	err = svc.AddEndpoint("stats", micro.HandlerFunc(func(r micro.Request) { _ = r.RespondJSON(beat()) }),
-		micro.WithEndpointSubject("fff.instance."+b.Instance),
+		micro.WithEndpointSubject(instances+b.Instance),
 		micro.WithEndpointQueueGroupDisabled())
 	if err != nil {
 		return fmt.Errorf("register %s with NATS micro: %w", name, err)
@@ -111,20 +114,24 @@ type Listener struct {
 func Listen(c *broker.Client) (*Listener, error) {
 	l := &Listener{beats: map[string]Beat{}}
 	sub, err := c.NC.Subscribe(beats+">", func(m *nats.Msg) {
-		var b Beat
-		if json.Unmarshal(m.Data, &b) != nil || b.Instance == "" {
-			return
-		}
-		b.Seen = time.Now()
-		l.mu.Lock()
-		l.beats[b.Instance] = b
-		l.mu.Unlock()
+		l.hear(m.Data)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("listen to heartbeats: %w", err)
 	}
 	l.sub = sub
 	return l, nil
+}
+
+func (l *Listener) hear(data []byte) {
+	var b Beat
+	if json.Unmarshal(data, &b) != nil || b.Instance == "" {
+		return
+	}
+	b.Seen = time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.beats[b.Instance] = b
 }
 
 // Beats gives the last beat of every instance heard.
@@ -136,6 +143,21 @@ func (l *Listener) Beats() []Beat {
 		all = append(all, b)
 	}
 	return all
+}
+
+// Ask has the live instances of a service say at once how they stand. One that does not
+// answer soon keeps what it said last.
+func (l *Listener) Ask(ctx context.Context, c *broker.Client, service string) {
+	ctx, cancel := context.WithTimeout(ctx, 2*BeatInterval)
+	defer cancel()
+	for _, b := range l.Beats() {
+		if b.Service != service || !b.Alive() {
+			continue
+		}
+		if m, err := c.NC.RequestWithContext(ctx, instances+b.Instance, nil); err == nil {
+			l.hear(m.Data)
+		}
+	}
 }
 
 // Stop ends the listening.

@@ -1,0 +1,172 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/fastfeaturefetch/fff/shared/broker/fleet"
+	"github.com/fastfeaturefetch/fff/shared/broker/runs"
+	"github.com/fastfeaturefetch/fff/shared/budget"
+	"github.com/fastfeaturefetch/fff/shared/dataset"
+)
+
+// noteEvery is how often what a run has used goes into its record, for the leader that comes
+// after this one and for instances that are gone by then.
+const noteEvery = 10 * time.Second
+
+// spending is what a run uses while this leader looks after it.
+type spending struct {
+	ledger *budget.Ledger
+	looked time.Time     // when it was looked at last
+	worked time.Duration // beyond what the record has
+	noted  time.Time     // when the record was written for it
+}
+
+// account adds up what the run has used, and stops it when its budget allows no more.
+func (j *job) account(ctx context.Context) (stopped bool, err error) {
+	now, s, u := time.Now(), &j.spending, &j.rec.Usage
+	if s.looked.IsZero() {
+		s.looked, s.noted = now, now
+	}
+	s.worked += min(now.Sub(s.looked), 5*time.Second) // one that was stopped for longer did not work
+	s.looked = now
+	if now.Sub(s.noted) > noteEvery {
+		s.noted = now
+		if err := j.put(ctx, func(*runs.Record) {}); err != nil {
+			return false, err
+		}
+	}
+	used := 0.0
+	for instance, tables := range j.used() {
+		n := total(tables)
+		s.ledger.Used(instance, n)
+		used += n
+	}
+	b := &j.file.Budget
+	limit, bounded := budget.ReadUnits(b)
+	if bounded && time.Since(j.s.listening) > 2*fleet.BeatInterval { // instances have said what they have used
+		s.ledger.Limit(limit + u.FreeUnits)
+	}
+	switch {
+	case bounded && s.ledger.Short() > 0:
+		return true, j.stop(ctx, runs.Failed, unitsUsedUp(b.MaxReadUnits, limit, used-u.FreeUnits))
+	case b.MaxDuration > 0 && u.Worked+s.worked-u.FreeWork >= b.MaxDuration:
+		return true, j.stop(ctx, runs.Failed, fmt.Sprintf("stopped by budget.max_duration: the run has worked for %s; raise it and run again: the run goes on from here", b.MaxDuration))
+	}
+	return false, nil
+}
+
+// unitsUsedUp says which bound of the budget has ended a run, and how much it has used.
+func unitsUsedUp(most int64, limit, used float64) string {
+	bound := "budget.max_read_units"
+	if most == 0 || limit < float64(most) {
+		bound = "budget.max_cost_usd"
+	}
+	return fmt.Sprintf("stopped by %s: %s of %s read units are used, and the next call may take more than is left; raise it and run again: the run goes on from here",
+		bound, humanize.Commaf(math.Ceil(used)), humanize.Commaf(math.Floor(limit)))
+}
+
+// used gives the read units that instances have used for the run, by instance and table: by
+// its record, and by what they say since.
+func (j *job) used() map[string]map[string]float64 {
+	all := make(map[string]map[string]float64, len(j.rec.Usage.ReadUnits))
+	for instance, tables := range j.rec.Usage.ReadUnits {
+		all[instance] = maps.Clone(tables)
+	}
+	if j.s.beats == nil {
+		return all
+	}
+	for _, b := range j.s.beats.Beats() {
+		for table, n := range b.Runs[j.rec.Run].Units {
+			if all[b.Instance] == nil {
+				all[b.Instance] = map[string]float64{}
+			}
+			all[b.Instance][table] = max(all[b.Instance][table], n)
+		}
+	}
+	return all
+}
+
+// readUnits adds up the read units that were used for the run, by table.
+func (j *job) readUnits() map[string]float64 {
+	units := map[string]float64{}
+	for _, tables := range j.used() {
+		for table, n := range tables {
+			units[table] += n
+		}
+	}
+	return units
+}
+
+func total(tables map[string]float64) (n float64) {
+	for _, units := range tables {
+		n += units
+	}
+	return n
+}
+
+// noteUsage has the record say what was used.
+func (j *job) noteUsage(r *runs.Record) {
+	r.Usage.ReadUnits = j.used()
+	r.Usage.Worked += j.spending.worked
+}
+
+// beginUsage prepares a run's account when it is opened. A budget holds until the run is
+// complete, however often it is stopped and run again; a run whose record is gone goes on
+// from what its dataset says.
+func (j *job) beginUsage(ctx context.Context) error {
+	complete := j.rec.State == runs.Completed
+	if j.rec.Epoch == 0 {
+		m, err := j.oldManifest(ctx)
+		if err != nil || m == nil {
+			return err
+		}
+		units := map[string]float64{}
+		for table, n := range m.ReadUnits {
+			units[table] = float64(n)
+		}
+		j.rec.Usage = runs.Usage{ReadUnits: map[string]map[string]float64{"": units}}
+		for _, e := range m.Epochs {
+			j.rec.Usage.Worked += max(0, e.SealedAt.Sub(e.OpenedAt))
+		}
+		complete = m.State == string(runs.Completed)
+	}
+	if complete {
+		j.rec.Usage.FreeWork, j.rec.Usage.FreeUnits = j.rec.Usage.Worked, 0
+		for _, tables := range j.used() {
+			j.rec.Usage.FreeUnits += total(tables)
+		}
+	}
+	return nil
+}
+
+// oldManifest reads the manifest that is in the dataset; nil if there is none that can be read.
+func (j *job) oldManifest(ctx context.Context) (*dataset.Manifest, error) {
+	data, err := j.store.Get(ctx, dataset.ManifestName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	m, err := dataset.DecodeManifest(data)
+	if err != nil {
+		return nil, nil //nolint:nilerr // it is written anew at the end
+	}
+	return m, nil
+}
+
+// grant answers an instance that wants to use more of a run's read units.
+func (s *Service) grant(ask budget.Ask) budget.Answer {
+	if j := s.job(ask.Run); j != nil {
+		return j.spending.ledger.Grant(ask)
+	}
+	return budget.Answer{Until: ask.Has}
+}
