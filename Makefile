@@ -64,6 +64,16 @@ cluster: ## Run a job on a cluster of three NATS servers that loses one of them
 engines: ## Run the whole example on DynamoDB engines from npm; needs Node.js
 	cd tests && FFF_EXAMPLE=all $(GO) test -v -count=1 -timeout 30m ./engines
 
+# As whoever has just cloned it: nothing that lies about here, in a cache or uncommitted,
+# may be what makes it work. Modules are read-only, so they are made writable to be removed.
+.PHONY: fresh
+fresh: ## Run the demo and the tests in a fresh clone of HEAD, with empty caches
+	@dir=$$(mktemp -d); trap 'chmod -R u+w "$$dir"; rm -rf "$$dir"' EXIT; \
+	git clone --quiet . "$$dir/fff"; \
+	export GOMODCACHE="$$dir/modules" GOCACHE="$$dir/build"; \
+	$(MAKE) -C "$$dir/fff" demo; \
+	$(MAKE) -C "$$dir/fff" test
+
 .PHONY: test-all
 test-all: test chaos compose cluster engines bounds ## Run every test there is, the long ones included
 

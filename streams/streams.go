@@ -101,16 +101,6 @@ func Configs() []jetstream.StreamConfig {
 	return all
 }
 
-// MaxBytes gives the bytes that a stream may hold.
-func MaxBytes(stream string) int64 {
-	for _, c := range Configs() {
-		if c.Name == stream {
-			return c.MaxBytes
-		}
-	}
-	return 0
-}
-
 // ConsumerName gives the name of the durable consumer of a stage for a run.
 func ConsumerName(s stage.Name, run string) string { return string(s) + "-" + run }
 

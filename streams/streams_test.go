@@ -232,12 +232,6 @@ func TestExportGivesWhatTheToolsOfNATSTake(t *testing.T) {
 			t.Errorf("%s holds stream %q", name, any.Name)
 		}
 	}
-	if n := streams.MaxBytes(streams.Writer); n != 4<<30 {
-		t.Errorf("FFF_WRITER may hold %d bytes", n)
-	}
-	if n := streams.MaxBytes("NONE"); n != 0 {
-		t.Errorf("a stream that is none may hold %d bytes", n)
-	}
 }
 
 func TestConsumersOfARun(t *testing.T) {
@@ -444,6 +438,22 @@ func TestFullBeforeTheLastByte(t *testing.T) {
 	full(false)
 	b.Publish("fff.failed.demo.dynamo", make([]byte, 2<<10))
 	full(true)
+}
+
+func TestCountIsOneQuestion(t *testing.T) {
+	b := brokertest.Start(t)
+	for _, run := range []string{"demo", "demo", "other"} {
+		b.Publish(streams.Subject(stage.Dynamo, run), []byte("word"))
+	}
+	before := b.NC.Stats().OutMsgs
+	for subject, want := range map[string]uint64{"fff.dynamo.demo": 2, "fff.dynamo.other": 1, "fff.dynamo.none": 0} {
+		if n, err := streams.Count(t.Context(), b.JS, streams.Dynamo, subject); err != nil || n != want {
+			t.Errorf("%s: %d messages, want %d (%v)", subject, n, want, err)
+		}
+	}
+	if asked := b.NC.Stats().OutMsgs - before; asked != 3 {
+		t.Errorf("three counts are %d questions", asked)
+	}
 }
 
 func TestAStreamThatIsNotThereIsNamed(t *testing.T) {

@@ -151,6 +151,7 @@ func TestRunFileIsRefusedBeforeAnythingIsAsked(t *testing.T) {
 		"run: demo\n":                              "families",
 		runYAML + "colour: red\n":                  "run.yaml:6:1",
 		strings.Replace(runYAML, "demo", "D E", 1): "run",
+		strings.Replace(runYAML, "cached: false", "table: my table", 1): "run.yaml:3:25: families[0].table",
 	} {
 		run(t, "run", "-f", write(t, "run.yaml", text), "--records", in, "--nats", b.url).expect(t, 2, "", want)
 	}

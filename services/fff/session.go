@@ -45,7 +45,7 @@ func (a *app) common() (settings.Common, zerolog.Logger, error) {
 	if _, set := os.LookupEnv("FFF_LOG_FORMAT"); !set {
 		c.Log.Format = "console"
 	}
-	log, err := telemetry.NewLogger(a.stderr, c.Log.Level, c.Log.Format, "fff", "")
+	log, err := telemetry.NewLogger(a.stderr, c.Log.Level, c.Log.Format)
 	return c, log, err
 }
 

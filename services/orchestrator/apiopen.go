@@ -62,6 +62,9 @@ func (s *Service) jobToOpen(ctx context.Context, g *errgroup.Group, file *runfil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.dropping == file.Run {
+		return nil, control.Errorf(control.CodeTryAgain, "batches that waited for run %s too long are being dropped; open it again", file.Run)
+	}
 	if j := s.jobs[file.Run]; j != nil {
 		return j, nil
 	}
@@ -129,6 +132,9 @@ func (j *job) openAs(ctx context.Context, takeOver, working bool) error {
 		if s3, ok := errors.AsType[*awss3.Error](err); ok && s3.Reason.Setting() {
 			return &control.Error{Code: control.CodeBadRunFile, Field: "output.s3", Message: s3.Error()}
 		}
+		return err
+	}
+	if err := j.legible(ctx, takeOver); err != nil {
 		return err
 	}
 	if err := j.beginUsage(ctx); err != nil {

@@ -227,6 +227,13 @@ func (h *hookedStore) ListVisible(ctx context.Context) ([]dataset.VisibleFile, e
 	return h.Store.ListVisible(ctx)
 }
 
+func (h *hookedStore) OpenVisible(ctx context.Context, family, name string) (dataset.Blob, error) {
+	if err := h.before("open visible"); err != nil {
+		return nil, err
+	}
+	return h.Store.OpenVisible(ctx, family, name)
+}
+
 func (h *hookedStore) RemoveVisible(ctx context.Context, family, name string) error {
 	if err := h.before("remove visible"); err != nil {
 		return err

@@ -17,6 +17,7 @@ import (
 // finalise seals the epoch, proves what was fetched and writes it up. It may be repeated
 // from any point: each step looks at what is there.
 func (j *job) finalise(ctx context.Context) error {
+	defer j.living(ctx)()
 	if err := j.mine(ctx); err != nil {
 		return err
 	}
@@ -101,15 +102,20 @@ func (j *job) rollForward(ctx context.Context) error {
 		there[commitlog.FileID{Family: v.Family, Name: v.Name}] = v.Bytes
 	}
 	files, indexes := j.liveFiles(), indexCache{store: j.store}
+	var hidden []commitlog.File
+	for i := range files {
+		if _, seen := there[files[i].ID()]; !seen {
+			hidden = append(hidden, files[i])
+		}
+	}
+	shown, err := j.ensureAllVisible(ctx, hidden, func(commitlog.File) []string { return []string{j.rec.Token} })
+	if err != nil {
+		return err
+	}
 	for i := range files {
 		f := &files[i]
 		bytes, seen := there[f.ID()]
-		whole := seen && bytes == f.Bytes
-		if !seen {
-			if whole, err = j.ensureVisible(ctx, f, []string{j.rec.Token}); err != nil {
-				return err
-			}
-		}
+		whole := seen && bytes == f.Bytes || shown[f.ID()]
 		_, _, ierr := indexes.of(ctx, f)
 		if ierr != nil && !errors.Is(ierr, fs.ErrNotExist) {
 			return ierr

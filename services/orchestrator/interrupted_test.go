@@ -12,6 +12,7 @@ import (
 
 	"github.com/fastfeaturefetch/fff/shared/broker/brokertest"
 	"github.com/fastfeaturefetch/fff/shared/broker/runs"
+	"github.com/fastfeaturefetch/fff/shared/commitlog"
 	"github.com/fastfeaturefetch/fff/shared/packed"
 	"github.com/fastfeaturefetch/fff/shared/testnotes"
 )
@@ -33,12 +34,13 @@ func blind(step string) error {
 }
 
 // ripe makes a run with all of the finaliser's work before it: a family whose types are to
-// be settled, a part that is committed and not visible, a file that is lost, a cell that
-// was never fetched.
+// be settled in two swaps, a part that is committed and not visible, a file that is lost, a
+// cell that was never fetched.
 func (w *world) ripe(l *leader) {
 	w.t.Helper()
 	pen := l.newPen(nil)
-	w.must(pen.write(cells{"a": {0, 1}}))
+	w.must(pen.write(cells{"a": {0}}))
+	w.must(pen.write(cells{"a": {1}}))
 	w.must(pen.writeAs(cells{"a": {2}}, doubleValue))
 	before := w.visible()
 	w.must(pen.write(cells{"b": {0}}))
@@ -171,4 +173,30 @@ func TestLeaderDisturbedInItsFinaliser(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A family of more files than one entry of the log may swap is settled in several, and the
+// files of each swap are those of the family that differ.
+func TestTypesSettledInSeveralSwaps(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 6, "a")
+	l := w.open()
+	l.s.swapFiles = 2
+	pen := l.newPen(nil)
+	for i := range 5 {
+		w.must(pen.write(cells{"a": {i}}))
+	}
+	w.must(pen.writeAs(cells{"a": {5}}, doubleValue))
+	l.finalising()
+	w.await(l, "the proof is made", func() bool { return l.rec.State.Ended() })
+	var swaps []int
+	for _, e := range w.entries() {
+		if e.Type == commitlog.Swap {
+			swaps = append(swaps, len(e.Remove), len(e.Add))
+		}
+	}
+	if !slices.Equal(swaps, []int{2, 2, 2, 2, 1, 1}) {
+		t.Errorf("files that left and came: %v", swaps)
+	}
+	w.isExact()
 }

@@ -50,6 +50,10 @@ type job struct {
 	committed *completion.Cells
 	fromCache map[commitlog.FileID]int64 // rows that came from DynamoDB
 
+	owning sync.Mutex // of what writes _owner
+
+	copy *localCopy // of the dataset, during the teardown; nil while there is none
+
 	watch    watch
 	spending spending
 	status   atomic.Pointer[control.Status]
@@ -72,6 +76,11 @@ func (j *job) forget() {
 func (j *job) loop(ctx context.Context) {
 	wait := time.NewTimer(0)
 	defer wait.Stop()
+	defer func() {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		j.endCopy()
+	}()
 	failures := 0
 	for {
 		select {
@@ -140,10 +149,13 @@ func (j *job) advance(ctx context.Context) error {
 		if j.rec.Teardown != runs.TeardownPending {
 			return nil
 		}
-		return j.teardown(ctx)
+		if err := j.teardown(ctx); !errors.Is(err, errCopying) {
+			return err
+		}
+		return nil
 	}
 	if !j.restored {
-		if err := j.restore(ctx); err != nil {
+		if err := j.restore(ctx); err != nil || j.rec.State.Ended() {
 			return err
 		}
 	}
@@ -153,17 +165,22 @@ func (j *job) advance(ctx context.Context) error {
 	return j.look(ctx)
 }
 
-// prepare reads the run file and opens the dataset and the log.
+// errRunFile says that the run file cannot be used by this instance, as when a variable
+// that it names is not set here.
+var errRunFile = errors.New("the run file cannot be used by this orchestrator")
+
+// prepare reads the run file (errRunFile) and opens the dataset and the log.
 func (j *job) prepare(ctx context.Context) error {
 	file, err := j.rec.File()
 	if err != nil {
+		return fmt.Errorf("%w: %w", errRunFile, err)
+	}
+	store, where, err := j.s.openStore(ctx, &file.Output, j.rec.Run)
+	if err != nil {
 		return err
 	}
-	j.file = file
+	j.file, j.store, j.rec.Dataset = file, store, where
 	j.maxInput.Store(file.Input.MaxBytes)
-	if j.store, j.rec.Dataset, err = j.s.openStore(ctx, &file.Output, j.rec.Run); err != nil {
-		return err
-	}
 	j.commits = commits.New(j.s.d.Client, j.rec.Run, j.base)
 	j.rolls = 0
 	return nil
@@ -201,8 +218,10 @@ func (j *job) restore(ctx context.Context) error {
 			return j.reopen(ctx, putBack)
 		}
 	}
-	if err := j.prepare(ctx); err != nil {
-		return j.stop(ctx, runs.Failed, fmt.Sprintf("the run file cannot be used by this orchestrator: %v", err))
+	if err := j.prepare(ctx); errors.Is(err, errRunFile) {
+		return j.fail(ctx, err)
+	} else if err != nil {
+		return err
 	}
 	if err := j.commits.CatchUp(ctx); err != nil {
 		return err
@@ -281,6 +300,15 @@ func (j *job) put(ctx context.Context, change func(*runs.Record)) error {
 	}
 	*j.rec, j.spending.worked = next, 0
 	return nil
+}
+
+// fail ends a run whose dataset this instance cannot open. What is committed is in the
+// dataset and in the log, which both stay as they are.
+func (j *job) fail(ctx context.Context, why error) error {
+	j.log.Error().Err(why).Msg("the run ends here; run it again when the cause is gone")
+	return j.put(ctx, func(r *runs.Record) {
+		r.State, r.Outcome, r.Reason, r.Teardown, r.EndedAt = runs.Failed, "", why.Error(), runs.TeardownPending, time.Now().UTC()
+	})
 }
 
 // stop ends a run early: what is committed is kept and written up, the rest is dropped.

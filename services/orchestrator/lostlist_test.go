@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/fastfeaturefetch/fff/shared/broker/commits"
+	"github.com/fastfeaturefetch/fff/shared/broker/runs"
 	"github.com/fastfeaturefetch/fff/shared/dataset"
 )
 
@@ -96,4 +97,55 @@ func TestListIsLostWhileItsEpochOpens(t *testing.T) {
 	}
 	l.finish()
 	w.isExact()
+}
+
+// The next leader sees another place than the one that the log speaks of. It ends the run and
+// leaves the log; when the place is the right one again, the run goes on with all that was
+// committed. Who says that the dataset is lost begins anew.
+func TestAnotherPlaceThanTheLogSpeaksOf(t *testing.T) {
+	t.Parallel()
+	for name, goOn := range map[string]func(w *world, l *leader) (committed int64){
+		"the place is put right": func(w *world, l *leader) int64 {
+			l.s.openStore = w.newService(nil).openStore
+			w.must(l.openAgain(false))
+			return 2
+		},
+		"the dataset is lost": func(w *world, l *leader) int64 {
+			w.must(l.openAgain(true))
+			return 0
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 3, "a", "b")
+			w.bucket = t.TempDir()
+			l := w.open()
+			w.must(l.newPen(nil).write(cells{"a": {0, 1}}))
+			l.mu.Lock()
+			w.must(l.reopen(w.ctx(), "the test"))
+			l.mu.Unlock()
+			entries := len(w.entries())
+
+			elsewhere := *w
+			elsewhere.bucket = t.TempDir()
+			next := elsewhere.takeOver()
+			next.tornDown()
+			if next.rec.State != runs.Failed || !strings.Contains(next.rec.Reason, "AWS_ENDPOINT_URL_S3") || len(w.entries()) != entries {
+				t.Fatalf("the run is %s (%s), with %d entries of %d", next.rec.State, next.rec.Reason, len(w.entries()), entries)
+			}
+			if err := next.openAgain(false); err == nil || !strings.Contains(err.Error(), "--take-over") || len(w.entries()) != entries {
+				t.Fatalf("opened there again: %v, with %d entries of %d", err, len(w.entries()), entries)
+			}
+			want := goOn(w, next)
+			if n := next.committed.Count(); n != want {
+				t.Errorf("%d cells are known to be committed, want %d", n, want)
+			}
+			if want > 0 {
+				elsewhere.bucket = w.bucket
+			}
+			elsewhere.sendInput(next)
+			next.finish()
+			elsewhere.isExact()
+		})
+	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/broker/commits"
 	"github.com/fastfeaturefetch/fff/shared/broker/runs"
 	"github.com/fastfeaturefetch/fff/shared/commitlog"
+	"github.com/fastfeaturefetch/fff/shared/control"
 	"github.com/fastfeaturefetch/fff/shared/dataset"
 	"github.com/fastfeaturefetch/fff/shared/service"
 	"github.com/fastfeaturefetch/fff/streams"
@@ -37,19 +38,55 @@ func (j *job) reopen(ctx context.Context, why string) error {
 // relog begins the commit log anew, when what it says can no longer be told: the visible
 // files and their indexes say what is committed, as after the loss of the broker's store.
 // Most often another system has the dataset now, and has swept what it did not know.
+//
+// A dataset that does not say that it is ours may be another place than the one the log
+// speaks of, such as a bucket of the same name at another endpoint. The run ends then, and
+// the log stays.
 func (j *job) relog(ctx context.Context, why error) error {
 	j.restored = false
 	if err := j.mine(ctx); err != nil {
 		return err
 	}
-	if _, err := j.owned(ctx); err != nil {
+	ours, err := j.ours(ctx)
+	if err != nil {
 		return err
 	}
-	j.log.Error().Err(why).Msg("the commit log cannot be understood any more; it is begun anew from the dataset")
-	if _, err := streams.PurgeSubject(ctx, j.s.d.Client.JS, streams.Commits, streams.CommitsSubject(j.rec.Run)); err != nil {
+	if !ours {
+		return j.fail(ctx, j.notOurs(why))
+	}
+	if err := j.purgeLog(ctx, why); err != nil {
 		return err
 	}
 	return j.reopen(ctx, why.Error())
+}
+
+// legible makes sure, before a run is opened, that its log can be understood or may go:
+// because the dataset is ours, or because who opens it takes it over.
+func (j *job) legible(ctx context.Context, takeOver bool) error {
+	why := j.commits.CatchUp(ctx)
+	if !errors.Is(why, commits.ErrBase) {
+		return why
+	}
+	if !takeOver {
+		ours, err := j.ours(ctx)
+		if err != nil {
+			return err
+		}
+		if !ours {
+			return control.Errorf(control.CodeOwned, "%v", j.notOurs(why))
+		}
+	}
+	return j.purgeLog(ctx, why)
+}
+
+func (j *job) notOurs(why error) error {
+	return fmt.Errorf("the commit log cannot be understood with what is at %s (%w), and nothing there says that it is the dataset of this run; is it the right output.dir or bucket, and AWS_ENDPOINT_URL_S3, for this orchestrator? The log is left as it is; if the dataset is lost, run again with --take-over", j.rec.Dataset, why)
+}
+
+func (j *job) purgeLog(ctx context.Context, why error) error {
+	j.log.Error().Err(why).Msg("the commit log cannot be understood any more; it is begun anew from the dataset")
+	_, err := streams.PurgeSubject(ctx, j.s.d.Client.JS, streams.Commits, streams.CommitsSubject(j.rec.Run))
+	return err
 }
 
 const putBack = "the broker's store was put back to an earlier state"
@@ -57,6 +94,7 @@ const putBack = "the broker's store was put back to an earlier state"
 // open opens an epoch above every epoch that the log or the dataset knows. change is
 // applied to the run's record as the epoch begins.
 func (j *job) open(ctx context.Context, change func(*runs.Record)) error {
+	defer j.living(ctx)()
 	j.restored = false
 	if err := j.commits.CatchUp(ctx); err != nil {
 		return err

@@ -19,6 +19,7 @@ import (
 
 	"github.com/fastfeaturefetch/fff/shared/broker/fleet"
 	"github.com/fastfeaturefetch/fff/shared/broker/runs"
+	"github.com/fastfeaturefetch/fff/shared/commitlog"
 	"github.com/fastfeaturefetch/fff/shared/dataset"
 	"github.com/fastfeaturefetch/fff/shared/destination"
 	"github.com/fastfeaturefetch/fff/shared/intake"
@@ -79,20 +80,22 @@ type Service struct {
 
 	// openStore opens the dataset of a run, and tells where it is.
 	openStore func(ctx context.Context, out *runfile.Output, run string) (store dataset.Store, where string, err error)
+	swapFiles int           // that one entry of the log swaps
+	copyPause time.Duration // after the first try of a local copy that failed
 
-	mu     sync.Mutex
-	system string // id of this system, which owns datasets
-	jobs   map[string]*job
-	beats  *fleet.Listener
+	mu       sync.Mutex
+	system   string // id of this system, which owns datasets
+	jobs     map[string]*job
+	dropping string // run whose stray batches are being dropped
+	beats    *fleet.Listener
 
-	listening time.Time // when it began
+	listening time.Time // when it began to hear beats
 	led       bool      // somebody led before us, as far as we know
 }
 
 // New makes the service. It starts nothing.
 func New(cfg Config, d service.Deps) *Service {
-	d.Log = d.Log.With().Str("service", "orchestrator").Str("instance", d.Instance).Logger()
-	s := &Service{cfg: cfg, d: d, bucket: runs.Open(d.Client.NC, d.Client.JS), lease: fleet.NewLease(d.Client, "leader", d.Instance), jobs: map[string]*job{}}
+	s := &Service{cfg: cfg, d: d, bucket: runs.Open(d.Client.NC, d.Client.JS), lease: fleet.NewLease(d.Client, "leader", d.Instance), jobs: map[string]*job{}, swapFiles: commitlog.MaxSwapFiles, copyPause: copyPause}
 	s.openStore = new(destination.Opener).Open
 	s.state.Store("starting")
 	return s

@@ -3,6 +3,7 @@ package orchestrator
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -40,10 +41,14 @@ func (j *job) ownership(epoch uint64) ([]byte, error) {
 	})
 }
 
+// claimTries is how often _owner is looked at that is not there and cannot be made, with
+// pauses that double from 20 ms: 5 s in all.
+const claimTries = 9
+
 // claim makes this system the owner of the dataset, unless another one lives and is not
 // to be taken over.
 func (j *job) claim(ctx context.Context, takeOver bool) error {
-	for {
+	for try := range claimTries {
 		o, err := j.owner(ctx)
 		if err != nil {
 			return err
@@ -53,10 +58,18 @@ func (j *job) claim(ctx context.Context, takeOver bool) error {
 			if err != nil {
 				return err
 			}
-			if err = j.store.Create(ctx, dataset.OwnerName, data); errors.Is(err, fs.ErrExist) {
-				continue
+			if err = j.store.Create(ctx, dataset.OwnerName, data); !errors.Is(err, fs.ErrExist) {
+				return err
 			}
-			return err
+			if try == claimTries-1 {
+				break
+			}
+			select { // it was made at this moment, or S3 says so of what it has not shown yet
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			case <-time.After(20 * time.Millisecond << try):
+			}
+			continue
 		}
 		if o.Broker == j.s.system {
 			return nil
@@ -72,6 +85,7 @@ func (j *job) claim(ctx context.Context, takeOver bool) error {
 		}
 		return j.own(ctx, o.Epoch)
 	}
+	return fmt.Errorf("%s of %s cannot be read because it is not there, and cannot be made because it is; look at the storage and its permissions", dataset.OwnerName, j.rec.Dataset)
 }
 
 // lives tells whether the owner of a dataset is alive. One with a store on this machine
@@ -114,12 +128,60 @@ func (j *job) lives(ctx context.Context, o *dataset.Owner) (bool, error) {
 
 // own writes this system into _owner.
 func (j *job) own(ctx context.Context, epoch uint64) error {
+	j.owning.Lock()
+	defer j.owning.Unlock()
+	j.watch.owned = time.Now()
+	return j.writeOwner(ctx, j.store, epoch)
+}
+
+func (j *job) writeOwner(ctx context.Context, store dataset.Store, epoch uint64) error {
 	data, err := j.ownership(epoch)
 	if err != nil {
 		return err
 	}
-	j.watch.owned = time.Now()
-	return j.store.Put(ctx, dataset.OwnerName, data)
+	return store.Put(ctx, dataset.OwnerName, data)
+}
+
+// living says that the owner lives, for as long as a step of the run may take, until stop is
+// called. The step itself finds out whether the dataset is ours still.
+func (j *job) living(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	store := j.store
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(ownerBeat)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if err := j.beatAside(ctx, store); err != nil && ctx.Err() == nil {
+				j.log.Warn().Err(err).Msg("the owner of the dataset cannot say that it lives; trying again")
+			}
+		}
+	}()
+	return func() { cancel(); <-ended }
+}
+
+// beatAside is beat beside a step that is under way.
+func (j *job) beatAside(ctx context.Context, store dataset.Store) error {
+	j.owning.Lock()
+	defer j.owning.Unlock()
+	data, err := store.Get(ctx, dataset.OwnerName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	o, err := dataset.DecodeOwner(data)
+	if err != nil || o.Broker != j.s.system {
+		return err
+	}
+	return j.writeOwner(ctx, store, o.Epoch)
 }
 
 // hold makes sure that this system owns the dataset, and says that it lives. A dataset that
@@ -197,6 +259,23 @@ func (j *job) outlived(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// ours tells whether the dataset says of itself that it is this system's: in _owner, or in
+// the manifest. errTakenOver if it says that it is another's.
+func (j *job) ours(ctx context.Context) (bool, error) {
+	if owned, err := j.owned(ctx); owned || err != nil {
+		return owned, err
+	}
+	data, err := j.store.Get(ctx, dataset.ManifestName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	m, err := dataset.DecodeManifest(data)
+	return err == nil && m.Broker == j.s.system && m.Run == j.rec.Run, nil
 }
 
 // stillOwned is the part of beat that knows no pause.

@@ -99,15 +99,17 @@ func (j *job) decideOnce(ctx context.Context, staged *commitlog.Staged) error {
 	if err != nil {
 		return err
 	}
-	rejected := map[string][]byte{}
+	var families []string
+	var rejected [][]uint64
 	for i := range part.Families {
 		f := &part.Families[i]
 		if both := j.committed.Overlap(j.samples, part, f); both != nil {
-			rejected[f.Family] = commitlog.PackBitmap(both)
+			families, rejected = append(families, f.Family), append(rejected, both)
 		}
 	}
-	if len(rejected) > 0 {
-		entry.Type, entry.Rejected, entry.Reason = commitlog.Reject, rejected, "it holds cells that are committed already"
+	if len(families) > 0 {
+		entry.Type, entry.Reason = commitlog.Reject, "it holds cells that are committed already"
+		entry.Rejected = commitlog.PackRejected(families, rejected, commitlog.MaxRejectedBytes)
 		return j.append(ctx, entry)
 	}
 	entry.Files = commitlog.FilesOf(part)

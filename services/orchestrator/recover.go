@@ -5,6 +5,9 @@ import (
 	"errors"
 	"io/fs"
 	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/fastfeaturefetch/fff/shared/commitlog"
 	"github.com/fastfeaturefetch/fff/shared/dataset"
@@ -63,6 +66,9 @@ func (j *job) recoverBase(ctx context.Context) ([]commitlog.File, error) {
 			return nil, err
 		}
 	}
+	if err := r.showAll(staged); err != nil {
+		return nil, err
+	}
 	if err := r.takeAll(staged); err != nil {
 		return nil, err
 	}
@@ -77,6 +83,7 @@ type recovery struct {
 	areas   map[uint64][]string // tokens of the staging areas of each epoch
 	files   []commitlog.File
 	seen    map[commitlog.FileID]bool
+	lost    map[commitlog.FileID]bool // neither visible nor staged
 }
 
 // staged lists the staging areas, where committed files may still wait.
@@ -103,6 +110,37 @@ func (r *recovery) takeAll(files []commitlog.File) error {
 	return nil
 }
 
+// showAll makes those of the staged files visible that take will take in: live files do not
+// overlap with each other.
+func (r *recovery) showAll(staged []commitlog.File) error {
+	var free []commitlog.File
+	for i := range staged {
+		f := &staged[i]
+		p, fp, err := r.indexes.of(r.ctx, f)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && r.j.committed.Overlap(r.j.samples, p, fp) != nil {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if !r.seen[f.ID()] {
+			free = append(free, *f)
+		}
+	}
+	whole, err := r.j.ensureAllVisible(r.ctx, free, func(f commitlog.File) []string {
+		epoch, _ := epochOf(dataset.VisibleFile{Family: f.Family, Name: f.Name})
+		return r.areas[epoch]
+	})
+	if err != nil {
+		return err
+	}
+	r.lost = map[commitlog.FileID]bool{}
+	for _, f := range free {
+		r.lost[f.ID()] = !whole[f.ID()]
+	}
+	return nil
+}
+
 // take makes a file part of the base if it is, or can be made, visible and whole. What is
 // not comes to be missing, and is fetched again.
 func (r *recovery) take(f *commitlog.File) error {
@@ -119,6 +157,9 @@ func (r *recovery) take(f *commitlog.File) error {
 		return err
 	}
 	if r.j.committed.Overlap(r.j.samples, p, fp) != nil {
+		return r.drop(f.Family, f.Name)
+	}
+	if r.lost[f.ID()] {
 		return r.drop(f.Family, f.Name)
 	}
 	whole, err := r.j.ensureVisible(r.ctx, f, r.areas[p.Epoch])
@@ -185,6 +226,28 @@ func (r *recovery) takeStaged(f *commitlog.File, p *dataset.Part) error {
 		return err
 	}
 	return r.take(f)
+}
+
+// revealsAtOnce is how many files are made visible at the same time. One that is lost takes
+// some seconds in S3, where what is being completed shows late.
+const revealsAtOnce = 64
+
+// ensureAllVisible is ensureVisible for many files. It gives those that are whole.
+func (j *job) ensureAllVisible(ctx context.Context, files []commitlog.File, tokens func(commitlog.File) []string) (map[commitlog.FileID]bool, error) {
+	var mu sync.Mutex
+	whole := make(map[commitlog.FileID]bool, len(files))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(revealsAtOnce)
+	for i := range files {
+		g.Go(func() error {
+			ok, err := j.ensureVisible(ctx, &files[i], tokens(files[i]))
+			mu.Lock()
+			defer mu.Unlock()
+			whole[files[i].ID()] = ok
+			return err
+		})
+	}
+	return whole, g.Wait()
 }
 
 // ensureVisible makes a committed file visible and tells whether it is there with its size.

@@ -91,20 +91,42 @@ func (j *job) openForReplay(ctx context.Context, letters []*control.Letter) erro
 	if list == "" {
 		return control.Errorf(control.CodeWrongState, "the dataset of run %s has no list of what was asked for; run again instead", j.rec.Run)
 	}
-	if err := j.claim(ctx, false); err != nil {
+	replayed, err := replayedRecords(letters)
+	if err != nil {
 		return err
 	}
-	var replayed []string
-	for _, l := range letters {
-		if l.Kind != stage.KindCell {
-			replayed = append(replayed, l.Kind+"\x00"+failureReason(l))
-		}
+	if err := j.claim(ctx, false); err != nil {
+		return err
 	}
 	return j.open(ctx, func(r *runs.Record) {
 		// Sealed when the letters have been published: see resend.
 		r.Input = runs.Input{FromDataset: true, Records: r.Input.Records, Hash: r.Input.Hash}
 		r.Round, r.Replayed = 0, replayed
 	})
+}
+
+// maxReplayedBytes bounds the names of the bad records and batches of one replay: they are in
+// the run's record, which must fit a message.
+const maxReplayedBytes = 256 << 10
+
+// replayedRecords names the bad records and batches among letters, as runs.Record does.
+func replayedRecords(letters []*control.Letter) ([]string, error) {
+	var names []string
+	count, bytes := 0, 0
+	for _, l := range letters {
+		if l.Kind == stage.KindCell {
+			continue
+		}
+		name := l.Kind + "\x00" + failureReason(l)
+		if bytes += len(name); bytes <= maxReplayedBytes {
+			count++
+		}
+		names = append(names, name)
+	}
+	if bytes > maxReplayedBytes {
+		return nil, control.Errorf(control.CodeBadRequest, "%d bad records and batches are more than one replay takes; replay them in several, of at most %d by their sequences, or run again", len(names), count)
+	}
+	return names, nil
 }
 
 // failureReason gives the reason with which a bad record or batch stands in _failures.jsonl.

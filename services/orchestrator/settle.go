@@ -66,28 +66,40 @@ func (j *job) columns(ctx context.Context) (map[commitlog.FileID][]dataset.Colum
 }
 
 // rewriteFamily writes the files of a family that differ from the final columns anew, and
-// swaps all of them by one entry of the log.
+// swaps them, so many at a time as one entry of the log may name. Who stops between two
+// entries leaves a family of both old and new files, each cell once, without _SUCCESS; who
+// goes on settles the same types, for the new files have them, and swaps the rest.
 func (j *job) rewriteFamily(ctx context.Context, family string, files []commitlog.File, columns [][]dataset.Column, final []dataset.FinalColumn) error {
-	entry := &commitlog.Entry{Type: commitlog.Swap, Epoch: j.rec.Epoch, Family: family, Reason: "types settled"}
-	indexes := indexCache{store: j.store}
+	var differ []commitlog.File
 	for i := range files {
-		if !dataset.NeedsRewrite(columns[i], final) {
-			continue
+		if dataset.NeedsRewrite(columns[i], final) {
+			differ = append(differ, files[i])
 		}
-		p, rows, err := indexes.of(ctx, &files[i])
-		if err != nil {
+	}
+	indexes := indexCache{store: j.store}
+	for some := range slices.Chunk(differ, j.s.swapFiles) {
+		entry := &commitlog.Entry{Type: commitlog.Swap, Epoch: j.rec.Epoch, Family: family, Reason: "types settled"}
+		for i := range some {
+			p, rows, err := indexes.of(ctx, &some[i])
+			if err != nil {
+				return err
+			}
+			f, err := j.rewriteFile(ctx, &liveFile{file: some[i], part: p, rows: rows}, final)
+			if err != nil {
+				return fmt.Errorf("family %s, file %s: settling its types: %w", family, some[i].Name, err)
+			}
+			entry.Remove = append(entry.Remove, some[i].Name)
+			entry.Add = append(entry.Add, *f)
+		}
+		if err := j.swap(ctx, entry); err != nil {
 			return err
 		}
-		f, err := j.rewriteFile(ctx, &liveFile{file: files[i], part: p, rows: rows}, final)
-		if err != nil {
-			return fmt.Errorf("family %s, file %s: settling its types: %w", family, files[i].Name, err)
-		}
-		entry.Remove = append(entry.Remove, files[i].Name)
-		entry.Add = append(entry.Add, *f)
 	}
-	if len(entry.Remove) == 0 {
-		return nil
-	}
+	return nil
+}
+
+// swap appends an entry that swaps files, and makes the dataset follow it.
+func (j *job) swap(ctx context.Context, entry *commitlog.Entry) error {
 	if err := j.append(ctx, entry); err != nil {
 		return err
 	}
@@ -97,7 +109,7 @@ func (j *job) rewriteFamily(ctx context.Context, family string, files []commitlo
 	// What leaves goes first: a reader may find the family short for a moment, never a
 	// cell twice.
 	for _, name := range entry.Remove {
-		if err := j.store.RemoveVisible(ctx, family, name); err != nil {
+		if err := j.store.RemoveVisible(ctx, entry.Family, name); err != nil {
 			return err
 		}
 	}

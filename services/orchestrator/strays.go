@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fastfeaturefetch/fff/shared/broker/runs"
 	"github.com/fastfeaturefetch/fff/shared/stage"
 	"github.com/fastfeaturefetch/fff/streams"
 )
@@ -109,8 +110,24 @@ func (s *Service) makeRoom(ctx context.Context, strays []stray) error {
 }
 
 func (s *Service) dropStray(ctx context.Context, one stray, keep uint64) error {
-	if j := s.job(one.run); j != nil && !j.status.Load().TornDown() {
-		return nil // somebody has opened it meanwhile
+	s.mu.Lock()
+	j := s.jobs[one.run]
+	s.dropping = one.run // until it is done nobody opens the run
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.dropping = ""
+	}()
+	if j != nil {
+		// Whoever opens the run holds this, and its status tells of it only afterwards.
+		if !j.mu.TryLock() {
+			return nil
+		}
+		defer j.mu.Unlock()
+		if !j.rec.State.Ended() || j.rec.Teardown == runs.TeardownPending {
+			return nil
+		}
 	}
 	s.d.Log.Warn().Str("run", one.run).Uint64("batches", one.batches-keep).Msg("dropping batches of a run that nobody opened")
 	return streams.PurgeKeep(ctx, s.d.Client.JS, streams.Ingest, streams.Subject(stage.Ingest, one.run), keep)

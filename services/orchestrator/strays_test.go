@@ -1,6 +1,7 @@
 package orchestrator
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -68,5 +69,35 @@ func TestStraysGiveWayToRuns(t *testing.T) {
 	send("many", 20, 20<<10)
 	if got := listed(); got["few"] != control.Stray || len(got) != 1 {
 		t.Errorf("without it they are %v, want few alone", got)
+	}
+}
+
+// Batches of a run that somebody is opening, or sending again, at this moment are no strays,
+// though its status tells of its last end still.
+func TestBatchesOfARunThatIsBeingOpened(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, "credit")
+	l := w.open()
+	l.finish()
+	l.publish()
+	l.s.jobs[w.run] = l.job
+	subject := streams.Subject(stage.Ingest, w.run)
+	w.b.Publish(subject, []byte("{}"))
+	drop := func() int {
+		w.must(l.s.dropStray(w.ctx(), stray{run: w.run, batches: 1}, 0))
+		return int(w.b.Count(streams.Ingest, subject))
+	}
+	l.mu.Lock()
+	if n := drop(); n != 1 {
+		t.Errorf("%d batches are left while the run is opened, want 1", n)
+	}
+	l.mu.Unlock()
+	if n := drop(); n != 0 {
+		t.Errorf("%d batches are left of a run that has ended, want none", n)
+	}
+	l.s.dropping = w.run
+	var e *control.Error
+	if _, err := l.s.jobToOpen(w.ctx(), nil, w.file(), nil); !errors.As(err, &e) || e.Code != control.CodeTryAgain {
+		t.Errorf("a run whose strays are being dropped is opened: %v", err)
 	}
 }

@@ -3,8 +3,7 @@ package orchestrator
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
+	"strings"
 
 	"github.com/fastfeaturefetch/fff/shared/broker"
 	"github.com/fastfeaturefetch/fff/shared/broker/input"
@@ -17,23 +16,62 @@ import (
 )
 
 // teardown takes down what the run has put up: what was warmed up, its consumers, its
-// queues, its input, its commit log and its ownership of the dataset. Dead letters stay:
-// they are replayed from where they are.
+// queues, its input, its commit log and, behind everything, its ownership of the dataset.
+// Dead letters stay: they are replayed from where they are.
 func (j *job) teardown(ctx context.Context) error {
-	js := j.s.d.Client.JS
+	note := ""
 	for _, step := range []func() error{
-		func() error { return j.copyHome(ctx) },
-		func() error { return streams.CloseConsumers(ctx, js, j.rec.Run) },
-		func() error { return streams.Purge(ctx, js, j.rec.Run) },
-		func() error { return j.tearInput(ctx) },
-		func() error {
-			_, err := streams.PurgeSubject(ctx, js, streams.Commits, streams.CommitsSubject(j.rec.Run))
-			return err
-		},
+		func() error { return j.takeDown(ctx) },
+		func() (err error) { note, err = j.copyHome(ctx); return err },
 		func() error { return j.disown(ctx) },
 	} {
 		// Another leader may have opened the run again meanwhile: what it has put up is not
 		// ours to take down.
+		if err := j.mine(ctx); err != nil {
+			j.endCopy()
+			return err
+		}
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	err := j.put(ctx, func(r *runs.Record) {
+		r.Teardown = runs.TeardownDone
+		if note != "" {
+			r.Reason = strings.TrimPrefix(r.Reason+"; "+note, "; ")
+		}
+	})
+	if err != nil {
+		return err
+	}
+	j.endCopy()
+	j.forget() // what it kept in memory; its counts stay, for who asks
+	j.watch.ledger, j.watch.failedCells, j.restored = nil, nil, false
+	return nil
+}
+
+// takeDown is the part of teardown at the broker. The commit log goes only when the dataset
+// was seen: before that, nothing else may know what is committed.
+func (j *job) takeDown(ctx context.Context) error {
+	if j.copy != nil {
+		return nil // it is done
+	}
+	js := j.s.d.Client.JS
+	for _, step := range []func() error{
+		func() error { return streams.CloseConsumers(ctx, js, j.rec.Run) },
+		func() error { return streams.Purge(ctx, js, j.rec.Run) },
+		func() error { return j.tearInput(ctx) },
+		func() error {
+			if known, err := j.known(ctx); !known || err != nil {
+				return err
+			}
+			if ours, err := j.ours(ctx); !ours && !errors.Is(err, errTakenOver) {
+				return err
+			}
+			_, err := streams.PurgeSubject(ctx, js, streams.Commits, streams.CommitsSubject(j.rec.Run))
+			return err
+		},
+	} {
 		if err := j.mine(ctx); err != nil {
 			return err
 		}
@@ -41,43 +79,21 @@ func (j *job) teardown(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := j.put(ctx, func(r *runs.Record) { r.Teardown = runs.TeardownDone }); err != nil {
-		return err
-	}
-	j.forget() // what it kept in memory; its counts stay, for who asks
-	j.watch.ledger, j.watch.failedCells, j.restored = nil, nil, false
 	return nil
 }
 
-// copyHome copies the finished dataset from S3 to output.dir of this machine, if that is
-// asked for. It comes with the teardown, when nothing can change the dataset any more; what
-// fails, such as a full disk, is tried again and does not touch the dataset.
-func (j *job) copyHome(ctx context.Context) error {
-	if j.file == nil {
-		if err := j.prepare(ctx); err != nil {
-			return nil //nolint:nilerr // the run file cannot be used here, so nothing was made with it
-		}
+// known opens the dataset if need be. It is not known where the run file cannot be used by
+// this instance: then the dataset and its log stay as they are, for the next opening.
+func (j *job) known(ctx context.Context) (bool, error) {
+	if j.store != nil {
+		return true, nil
 	}
-	out := &j.file.Output
-	if out.S3 == nil || !out.S3.LocalCopy {
-		return nil
+	err := j.prepare(ctx)
+	if errors.Is(err, errRunFile) {
+		j.log.Warn().Err(err).Msg("the run's dataset and commit log are left as they are")
+		return false, nil
 	}
-	_, err := j.store.Get(ctx, dataset.ManifestName)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // it was stopped before there was a manifest
-	}
-	var disk *dataset.Disk
-	if err == nil {
-		disk, err = dataset.OpenDisk(dataset.RunDir(out.Dir, j.rec.Run))
-	}
-	if err == nil {
-		err = dataset.Copy(ctx, j.store, disk)
-	}
-	if err != nil {
-		return fmt.Errorf("output.s3.local_copy: %w", err)
-	}
-	j.log.Info().Str("to", disk.Dir()).Msg("the dataset was copied")
-	return nil
+	return err == nil, err
 }
 
 // tearInput drops the input. Batches that came after it was sealed are dead letters by
@@ -124,10 +140,8 @@ func (j *job) lateBatches(ctx context.Context, newest uint64) error {
 }
 
 func (j *job) disown(ctx context.Context) error {
-	if j.store == nil {
-		if err := j.prepare(ctx); err != nil {
-			return nil // the run file cannot be used here, so nothing was owned by us
-		}
+	if known, err := j.known(ctx); !known || err != nil {
+		return err
 	}
 	o, err := j.owner(ctx)
 	if err != nil || o == nil || o.Broker != j.s.system {

@@ -42,6 +42,7 @@ type world struct {
 	out      string // output.dir
 	families []string
 	declared string // what the run file says of the families beside their ids
+	bucket   string // a directory that plays S3, when the dataset is to be there and copied to out
 	users    int    // samples u0 … that are asked for
 }
 
@@ -71,7 +72,12 @@ func (w *world) must(err error) {
 	}
 }
 
-func (w *world) dir() string { return dataset.RunDir(w.out, w.run) }
+func (w *world) dir() string {
+	if w.bucket != "" {
+		return w.bucket
+	}
+	return dataset.RunDir(w.out, w.run)
+}
 
 func (w *world) disk() *dataset.Disk {
 	w.t.Helper()
@@ -82,7 +88,11 @@ func (w *world) disk() *dataset.Disk {
 
 func (w *world) runFile() []byte {
 	var b strings.Builder
-	fmt.Fprintf(&b, "run: %s\noutput: {dir: %q}\nfeature_service: {url: \"http://127.0.0.1:1\"}\nfamilies:\n", w.run, w.out)
+	s3 := ""
+	if w.bucket != "" {
+		s3 = ", s3: {bucket: b, prefix: p, local_copy: true}"
+	}
+	fmt.Fprintf(&b, "run: %s\noutput: {dir: %q%s}\nfeature_service: {url: \"http://127.0.0.1:1\"}\nfamilies:\n", w.run, w.out, s3)
 	for _, f := range w.families {
 		fmt.Fprintf(&b, "  - {id: %q, cached: false%s}\n", f, w.declared)
 	}
@@ -114,6 +124,13 @@ func (w *world) newServiceOn(c *broker.Client, store func(dataset.Store) dataset
 	s := New(Config{Store: w.b.Dir}, service.Deps{
 		Client: c, Instance: service.NewInstance(), Metrics: runner.NewMetrics(telemetry.NewRegistry()), Log: zerolog.Nop(),
 	})
+	s.swapFiles, s.copyPause = 1, time.Millisecond
+	if w.bucket != "" {
+		s.openStore = func(context.Context, *runfile.Output, string) (dataset.Store, string, error) {
+			d, err := dataset.OpenDisk(w.bucket)
+			return d, "s3://b/p/" + w.run, err
+		}
+	}
 	var err error
 	s.system, err = s.bucket.SystemID(w.ctx(), service.NewInstance)
 	w.must(err)
@@ -370,7 +387,7 @@ func (l *leader) finish() {
 		}
 		l.w.await(l, "the proof is made", func() bool { return l.rec.State != runs.Finalising })
 		if l.rec.State.Ended() {
-			l.w.await(l, "it is torn down", func() bool { return l.rec.Teardown == runs.TeardownDone })
+			l.tornDown()
 			return
 		}
 	}

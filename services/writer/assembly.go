@@ -20,6 +20,7 @@ type assembly struct {
 	run     *stage.Run
 	bytes   int64
 	timer   *time.Timer
+	due     bool // old enough: it is closed as soon as no other part of the run is written
 	samples *completion.Samples
 	cells   *completion.Cells
 	picks   map[string][]pick // by family

@@ -13,16 +13,11 @@ import (
 
 	"github.com/fastfeaturefetch/fff/shared/commitlog"
 	"github.com/fastfeaturefetch/fff/shared/dataset"
-	"github.com/fastfeaturefetch/fff/shared/stage"
 )
 
 // write stages a part and sees it committed. It goes on until the commit log has decided
 // on every cell, or nobody waits for them.
-func (s *Stage) write(a *assembly) error {
-	if err := s.flushes.Acquire(a.ctx, 1); err != nil {
-		return err
-	}
-	defer s.flushes.Release(1)
+func (s *Stage) write(o *ongoing, a *assembly) error {
 	place, err := s.place(a.ctx, a.run)
 	if err != nil {
 		return err
@@ -33,7 +28,7 @@ func (s *Stage) write(a *assembly) error {
 		for _, f := range chunk {
 			picks[f] = a.picks[f]
 		}
-		if err := s.writePart(a, place, picks); err != nil {
+		if err := s.writePart(o, a, place, picks); err != nil {
 			return err
 		}
 	}
@@ -42,9 +37,9 @@ func (s *Stage) write(a *assembly) error {
 
 // writePart stages and commits the picks; what turns out to be committed already is left
 // out of the next try.
-func (s *Stage) writePart(a *assembly, place *Place, picks map[string][]pick) error {
+func (s *Stage) writePart(o *ongoing, a *assembly, place *Place, picks map[string][]pick) error {
 	for len(picks) > 0 {
-		part, err := s.stageUntil(a, place, picks)
+		part, err := s.stageUntil(o, a, place, picks)
 		if err != nil {
 			return err
 		}
@@ -67,10 +62,11 @@ func (s *Stage) writePart(a *assembly, place *Place, picks map[string][]pick) er
 	return nil
 }
 
-// stageUntil stages a part, again and again while the disk refuses.
-func (s *Stage) stageUntil(a *assembly, place *Place, picks map[string][]pick) (*dataset.Part, error) {
+// stageUntil stages a part, again and again while the disk refuses. Between two tries it
+// holds nothing but the messages: the part is encoded anew each time.
+func (s *Stage) stageUntil(o *ongoing, a *assembly, place *Place, picks map[string][]pick) (*dataset.Part, error) {
 	for wait := 200 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
-		part, err := s.stage(a, place, picks, s.partName())
+		part, err := s.stageOnce(o, a, place, picks)
 		if err == nil {
 			return part, nil
 		}
@@ -86,8 +82,18 @@ func (s *Stage) stageUntil(a *assembly, place *Place, picks map[string][]pick) (
 	}
 }
 
+// stageOnce stages a part when it is its turn among those of its run. Runs do not wait for
+// each other here: one's destination may be dead, another's slow.
+func (s *Stage) stageOnce(o *ongoing, a *assembly, place *Place, picks map[string][]pick) (*dataset.Part, error) {
+	if err := o.staging.Acquire(a.ctx, 1); err != nil {
+		return nil, err
+	}
+	defer o.staging.Release(1)
+	return s.stage(o, a, place, picks, s.partName())
+}
+
 // stage writes the files and the completion index of a part.
-func (s *Stage) stage(a *assembly, place *Place, picks map[string][]pick, name string) (*dataset.Part, error) {
+func (s *Stage) stage(o *ongoing, a *assembly, place *Place, picks map[string][]pick, name string) (*dataset.Part, error) {
 	part := &dataset.Part{Run: a.run.ID, Epoch: a.run.Epoch, Name: name, Keys: a.samples.Keys()}
 	families := slices.Sorted(maps.Keys(picks))
 	part.Families = make([]dataset.FamilyPart, len(families))
@@ -95,7 +101,7 @@ func (s *Stage) stage(a *assembly, place *Place, picks map[string][]pick, name s
 	g.SetLimit(max(place.FilesAtOnce, 1))
 	for i, family := range families {
 		g.Go(func() error {
-			f, err := s.stageFamily(ctx, a, place, name, family, picks[family])
+			f, err := s.stageFamily(ctx, o, a, place, name, family, picks[family])
 			part.Families[i] = f
 			return err
 		})
@@ -110,7 +116,7 @@ func (s *Stage) stage(a *assembly, place *Place, picks map[string][]pick, name s
 	return part, nil
 }
 
-func (s *Stage) stageFamily(ctx context.Context, a *assembly, place *Place, part, family string, picks []pick) (dataset.FamilyPart, error) {
+func (s *Stage) stageFamily(ctx context.Context, o *ongoing, a *assembly, place *Place, part, family string, picks []pick) (dataset.FamilyPart, error) {
 	f := dataset.FamilyPart{Family: family, Rows: dataset.NewBitmap(a.samples.Len())}
 	declared, _ := a.run.File.Family(family)
 	rows := &dataset.FamilyRows{Run: a.run.ID}
@@ -121,13 +127,13 @@ func (s *Stage) stageFamily(ctx context.Context, a *assembly, place *Place, part
 		}
 	}
 	f.FromDynamoDB = rows.FromDynamoDB()
-	known := s.knownColumns(a.run, family, nil)
+	known := s.knownColumns(o, family)
 	memory := rows.EncodingBytes(len(known))
 	memory = min(memory+min(2*memory, place.UploadBytes), s.bounds.EncodeBytes) // what is sent is held once, and once more by the client
-	if err := s.encoding.Acquire(ctx, memory); err != nil {
+	if err := s.encoding.Take(ctx, a.run.ID, memory); err != nil {
 		return f, err
 	}
-	defer s.encoding.Release(memory)
+	defer s.encoding.Give(a.run.ID, memory)
 	f.File.Name = dataset.PartFile(a.run.Epoch, part)
 	file, err := place.Store.Stage(ctx, a.run.Epoch, place.Token, part, family, f.File.Name, func(w io.Writer) error {
 		var err error
@@ -137,29 +143,24 @@ func (s *Stage) stageFamily(ctx context.Context, a *assembly, place *Place, part
 	if err != nil {
 		return f, err
 	}
-	s.knownColumns(a.run, family, f.File.Columns)
+	s.setKnownColumns(o, family, f.File.Columns)
 	f.File.Rows = int64(rows.Len())
 	f.File.Bytes, f.File.Checksum, f.File.UploadID = file.Bytes, file.Checksum, file.UploadID
 	return f, nil
 }
 
 // knownColumns gives the columns that files of a family have had so far, so that the next
-// ones agree with them; with cols it sets them.
-func (s *Stage) knownColumns(run *stage.Run, family string, cols []dataset.Column) []dataset.Column {
+// ones agree with them.
+func (s *Stage) knownColumns(o *ongoing, family string) []dataset.Column {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.known[run] == nil {
-		for old := range s.known {
-			if old.ID == run.ID {
-				delete(s.known, old)
-			}
-		}
-		s.known[run] = map[string][]dataset.Column{}
-	}
-	if cols != nil {
-		s.known[run][family] = cols
-	}
-	return s.known[run][family]
+	return o.known[family]
+}
+
+func (s *Stage) setKnownColumns(o *ongoing, family string, columns []dataset.Column) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o.known[family] = columns
 }
 
 // reveal makes the committed files visible. Failing to do so loses nothing: the

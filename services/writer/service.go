@@ -50,8 +50,8 @@ const encodeBytes = 128 << 20
 // compressorBytes is what a compressor takes for each processor.
 const compressorBytes = 16 << 20
 
-// flushes is how many parts are written at the same time: one is encoded while the disk
-// works on another.
+// flushes is how many parts of a run are staged at the same time: one is encoded while the
+// disk works on another.
 const flushes = 2
 
 // uploadsAtOnce is how many files of a part are encoded and uploaded at the same time: much

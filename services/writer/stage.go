@@ -18,6 +18,7 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/dataset"
 	"github.com/fastfeaturefetch/fff/shared/failure"
 	"github.com/fastfeaturefetch/fff/shared/packed"
+	"github.com/fastfeaturefetch/fff/shared/room"
 	"github.com/fastfeaturefetch/fff/shared/stage"
 	"github.com/fastfeaturefetch/fff/shared/work"
 )
@@ -43,7 +44,7 @@ type Bounds struct {
 	EncodeBytes int64         // memory of what is encoded at the same time, over all runs
 	PartBytes   int64         // packed cells of a part
 	PartAge     time.Duration // a part is staged when its first cell has waited for so long
-	Flushes     int           // parts written at the same time
+	Flushes     int           // parts of a run that are staged at the same time
 }
 
 // Stage implements stage.Stage for packed cells.
@@ -54,23 +55,39 @@ type Stage struct {
 	committer Committer
 	log       zerolog.Logger
 
-	flushes  *semaphore.Weighted
-	encoding *semaphore.Weighted
+	encoding *room.Room
 
 	mu      sync.Mutex
-	open    map[*stage.Run]*assembly
-	writing map[string]int // parts that are closed and not done, by run
-	known   map[*stage.Run]map[string][]dataset.Column
+	runs    map[*stage.Run]*ongoing
+	writing int // parts that are closed and not done
 	counter uint64
+}
+
+// ongoing is what is kept of a run's epoch. Its fields are guarded by the stage's lock.
+type ongoing struct {
+	run     *stage.Run
+	staging *semaphore.Weighted // of parts that are staged at this moment
+	open    *assembly           // the part that is being gathered; nil = there is none
+	writing int                 // parts that are closed and not done
+	known   map[string][]dataset.Column
 }
 
 // NewStage makes the stage. instance must be unique: part names are made of it.
 func NewStage(b Bounds, instance string, place func(context.Context, *stage.Run) (*Place, error), c Committer, log zerolog.Logger) *Stage {
 	return &Stage{
 		bounds: b, instance: instance, place: place, committer: c, log: log,
-		flushes: semaphore.NewWeighted(int64(b.Flushes)), encoding: semaphore.NewWeighted(b.EncodeBytes),
-		open: map[*stage.Run]*assembly{}, writing: map[string]int{}, known: map[*stage.Run]map[string][]dataset.Column{},
+		encoding: room.NewStrict(b.EncodeBytes), runs: map[*stage.Run]*ongoing{},
 	}
+}
+
+// ofLocked gives what is kept of a run's epoch.
+func (s *Stage) ofLocked(run *stage.Run) *ongoing {
+	o := s.runs[run]
+	if o == nil {
+		o = &ongoing{run: run, staging: semaphore.NewWeighted(int64(max(s.bounds.Flushes, 1))), known: map[string][]dataset.Column{}}
+		s.runs[run] = o
+	}
+	return o
 }
 
 // Unit is a packed message, or cells of it that failed.
@@ -133,12 +150,10 @@ func Weigh(data []byte) (working, held int64) {
 // largest of all. Where some are being written already, theirs is awaited instead: else a
 // slow disk would get ever smaller parts.
 func (s *Stage) Full(run string) {
+	s.Flush(run)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.writing[run] == 0 {
-		s.closeRunLocked(run)
-	}
-	if len(s.writing) == 0 {
+	if s.writing == 0 {
 		s.closeLargestLocked()
 	}
 }
@@ -161,15 +176,16 @@ func (s *Stage) Do(ctx context.Context, m *stage.Message, u *Unit, _ stage.Outpu
 func (s *Stage) add(run *stage.Run, p *packed.Message, size int64) (*assembly, *stage.Verdict[*Unit]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a := s.open[run]
+	o := s.ofLocked(run)
+	a := o.open
 	if a == nil {
 		a = newAssembly(run)
-		s.open[run] = a
-		a.timer = time.AfterFunc(s.bounds.PartAge, func() { s.flush(a) })
+		o.open = a
+		a.timer = time.AfterFunc(s.bounds.PartAge, func() { s.aged(o, a) })
 	}
 	drifted := a.add(p, size)
 	if a.bytes >= s.bounds.PartBytes {
-		s.closeLocked(a)
+		s.closeLocked(o)
 	}
 	if drifted == nil {
 		return a, nil
@@ -180,21 +196,30 @@ func (s *Stage) add(run *stage.Run, p *packed.Message, size int64) (*assembly, *
 	}
 }
 
+// aged closes a part that is old enough. While another one of the run is being written it
+// grows on, and is closed when that one is done: a slow disk gets larger parts, not more.
+func (s *Stage) aged(o *ongoing, a *assembly) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if o.open != a {
+		return
+	}
+	if o.writing > 0 {
+		a.due = true
+		return
+	}
+	s.closeLocked(o)
+}
+
 // Flush closes a run's open part, because nothing more of it is on its way. While another
 // part of the run is being written the hint is dropped: who gives it asks again, and a slow
 // disk would get ever smaller parts.
 func (s *Stage) Flush(run string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.writing[run] == 0 {
-		s.closeRunLocked(run)
-	}
-}
-
-func (s *Stage) closeRunLocked(run string) {
-	for r, a := range s.open {
-		if r.ID == run {
-			s.closeLocked(a)
+	for r, o := range s.runs {
+		if r.ID == run && o.writing == 0 {
+			s.closeLocked(o)
 		}
 	}
 }
@@ -208,16 +233,16 @@ func (s *Stage) Drain() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.bounds.PartAge = min(s.bounds.PartAge, drainAge)
-	for _, a := range s.open {
-		s.closeLocked(a)
+	for _, o := range s.runs {
+		s.closeLocked(o)
 	}
 }
 
 func (s *Stage) closeLargestLocked() {
-	var largest *assembly
-	for _, a := range s.open {
-		if largest == nil || a.bytes > largest.bytes {
-			largest = a
+	var largest *ongoing
+	for _, o := range s.runs {
+		if o.open != nil && (largest == nil || o.open.bytes > largest.open.bytes) {
+			largest = o
 		}
 	}
 	if largest != nil {
@@ -225,26 +250,24 @@ func (s *Stage) closeLargestLocked() {
 	}
 }
 
-func (s *Stage) flush(a *assembly) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closeLocked(a)
-}
-
-// closeLocked takes a part off the open ones and writes it in the background.
-func (s *Stage) closeLocked(a *assembly) {
-	if s.open[a.run] != a {
+// closeLocked takes a run's open part, if there is one, and writes it in the background.
+func (s *Stage) closeLocked(o *ongoing) {
+	a := o.open
+	if a == nil {
 		return
 	}
-	delete(s.open, a.run)
+	o.open = nil
 	a.timer.Stop()
-	s.writing[a.run.ID]++
+	o.writing++
+	s.writing++
 	go func() {
-		a.finish(s.write(a))
+		a.finish(s.write(o, a))
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.writing[a.run.ID]--; s.writing[a.run.ID] == 0 {
-			delete(s.writing, a.run.ID)
+		o.writing--
+		s.writing--
+		if o.writing == 0 && o.open != nil && o.open.due {
+			s.closeLocked(o)
 		}
 	}()
 }

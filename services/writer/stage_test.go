@@ -122,7 +122,12 @@ func message(cells ...string) []byte {
 // send works on a message and gives its verdicts when they are there.
 func (f *fixture) send(ctx context.Context, data []byte) <-chan []stage.Verdict[*Unit] {
 	f.t.Helper()
-	m := &stage.Message{Run: f.run, Data: data}
+	return f.sendFor(ctx, f.run, data)
+}
+
+func (f *fixture) sendFor(ctx context.Context, run *stage.Run, data []byte) <-chan []stage.Verdict[*Unit] {
+	f.t.Helper()
+	m := &stage.Message{Run: run, Data: data}
 	units, err := f.stage.Units(m)
 	if err != nil {
 		f.t.Fatal(err)

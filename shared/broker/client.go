@@ -44,7 +44,8 @@ func (c *Client) PublishStaged(ctx context.Context, run string, data []byte) err
 // ErrTooLarge says that a message is larger than the broker or its stream takes.
 var ErrTooLarge = errors.New("the message is too large; the supplied configurations set max_payload and max_msg_size to 2MB")
 
-func tooLarge(err error) bool {
+// TooLarge tells whether a message was refused because of its size.
+func TooLarge(err error) bool {
 	api, ok := errors.AsType[*jetstream.APIError](err)
 	return errors.Is(err, nats.ErrMaxPayload) || ok && api.ErrorCode == messageExceedsMaximum
 }
@@ -71,7 +72,7 @@ func (c *Client) PublishUntil(ctx context.Context, msg *nats.Msg, waiting func(s
 			return context.Cause(ctx)
 		}
 		switch {
-		case tooLarge(err):
+		case TooLarge(err):
 			return fmt.Errorf("publish %d bytes to %s: %w (%w)", len(msg.Data), msg.Subject, ErrTooLarge, err)
 		case c.NC.IsClosed():
 			return fmt.Errorf("publish to %s: %w", msg.Subject, err)

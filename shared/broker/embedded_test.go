@@ -15,6 +15,7 @@ import (
 
 	"github.com/fastfeaturefetch/fff/shared/broker"
 	"github.com/fastfeaturefetch/fff/shared/settings"
+	"github.com/fastfeaturefetch/fff/shared/testport"
 )
 
 func startEmbedded(t *testing.T, o broker.EmbeddedOptions) *broker.Embedded {
@@ -29,7 +30,7 @@ func startEmbedded(t *testing.T, o broker.EmbeddedOptions) *broker.Embedded {
 
 func stopEmbedded(t *testing.T, e *broker.Embedded) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	if err := e.Stop(ctx); err != nil {
 		t.Errorf("stop: %v", err)
@@ -104,13 +105,8 @@ func TestClientsOfTheProcessNeedNoSocket(t *testing.T) {
 
 func TestConnectWaitsForTheServer(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	url := "nats://" + l.Addr().String()
-	_ = l.Close()
+	port := testport.Free(t)
+	url := "nats://" + testport.Addr(port)
 	connected := make(chan error, 1)
 	go func() {
 		nc, err := broker.Connect(t.Context(), settings.NATS{URL: url}, "early", zerolog.Nop())

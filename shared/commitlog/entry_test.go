@@ -3,6 +3,8 @@ package commitlog
 import (
 	"encoding/json"
 	"fmt"
+	"math/bits"
+	"math/rand/v2"
 	"reflect"
 	"slices"
 	"strings"
@@ -71,14 +73,85 @@ func TestLargestPart(t *testing.T) {
 	t.Parallel()
 	s := Staged{Epoch: 1 << 40, Part: strings.Repeat("p", 20)}
 	for i := range MaxStagedFiles {
-		s.Files = append(s.Files, File{
-			Family: fmt.Sprintf("%065d", i) + strings.Repeat("\x01", 45), Name: dataset.PartFile(s.Epoch, s.Part), Rows: 1 << 40, Bytes: 1 << 40, Checksum: strings.Repeat("c", 32),
-			UploadID: strings.Repeat("u", 350),
-		})
+		s.Files = append(s.Files, largestFile(i))
 	}
 	data, err := s.Encode()
 	if err != nil || len(data) > 64<<10 {
 		t.Errorf("%d bytes, %v; want at most 64 KB", len(data), err)
+	}
+}
+
+// largestFile is a file whose names and ids are as long as they may be.
+func largestFile(i int) File {
+	return File{
+		Family: fmt.Sprintf("%065d", i) + strings.Repeat("\x01", 45), Name: dataset.PartFile(1<<40, strings.Repeat("p", 20)),
+		Rows: 1 << 40, Bytes: 1 << 40, Checksum: strings.Repeat("c", 32), UploadID: strings.Repeat("u", 350),
+	}
+}
+
+// A swap of as many files as it may have fits a message of any broker.
+func TestLargestSwap(t *testing.T) {
+	t.Parallel()
+	e := Entry{ID: "x", Type: Swap, Epoch: 1 << 40}
+	for i := range MaxSwapFiles {
+		f := largestFile(i)
+		e.Family, e.Remove, e.Add = f.Family, append(e.Remove, f.Name), append(e.Add, f)
+	}
+	data, err := e.Encode()
+	if err != nil || len(data) > 768<<10 {
+		t.Errorf("%d bytes, %v; want at most 768 KB", len(data), err)
+	}
+}
+
+// A part of any size is rejected in entries that fit a message, each of which brings its
+// writer on.
+func TestLargestReject(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(1, 2))
+	const words, limit = 100, 300
+	var families []string
+	var left [][]uint64
+	total := 0
+	for i := range 4 {
+		bitmap := make([]uint64, words)
+		for n := range bitmap {
+			bitmap[n] = random.Uint64()
+			total += bits.OnesCount64(bitmap[n])
+		}
+		families, left = append(families, fmt.Sprint("f", i)), append(left, bitmap)
+	}
+	entries := 0
+	for ; len(families) > 0; entries++ {
+		size, before := 0, total
+		for family, data := range PackRejected(families, left, limit) {
+			size += len(data)
+			i := slices.Index(families, family)
+			told, err := UnpackBitmap(data, 64*words)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rest := 0
+			for n := range told {
+				if told[n]&^left[i][n] != 0 {
+					t.Fatal("a cell is rejected that is not committed")
+				}
+				left[i][n] &^= told[n]
+				total -= bits.OnesCount64(told[n])
+				rest += bits.OnesCount64(left[i][n])
+			}
+			if rest == 0 {
+				families, left = slices.Delete(families, i, i+1), slices.Delete(left, i, i+1)
+			}
+		}
+		if size > limit || total == before {
+			t.Fatalf("%d bytes that tell of %d cells; want at most %d bytes, and some cells", size, before-total, limit)
+		}
+	}
+	if total != 0 || entries < 4 {
+		t.Errorf("%d cells are left after %d entries", total, entries)
+	}
+	if got := PackRejected([]string{"f"}, [][]uint64{{0, 5}}, 0); len(got["f"]) == 0 {
+		t.Error("nothing is rejected where there is no room, and its writer comes to no end")
 	}
 }
 

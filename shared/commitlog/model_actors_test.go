@@ -25,9 +25,6 @@ func (m *model) writeCells(step func(string), epoch uint64, cells int) {
 		if !m.stage(epoch, name, cells) {
 			return // fenced
 		}
-		if m.plant.showsEarly {
-			m.reveal(name)
-		}
 		step("writer hands over " + name)
 		m.queue = append(m.queue, stagedPart{epoch, name})
 		verdict := m.await(step, epoch, name)
@@ -383,8 +380,10 @@ func (l *modelLeader) finalise() {
 		l.open()
 		return
 	}
-	if l.m.random.IntN(2) == 0 && !l.swap() {
-		return
+	for range l.m.random.IntN(3) {
+		if !l.swap() {
+			return
+		}
 	}
 	l.pause("writes the manifest")
 	if !l.leading() {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/fastfeaturefetch/fff/shared/dataset"
 )
@@ -15,6 +16,15 @@ import (
 // below 64 KB: with the longest family ids, and upload ids of 350 bytes, which are some 130
 // on AWS and up to that elsewhere.
 const MaxStagedFiles = 64
+
+// MaxSwapFiles bounds the files that one Swap entry adds, so that it stays below 768 KB,
+// counted as for MaxStagedFiles: a broker takes messages of 1 MB, unless it is told
+// otherwise.
+const MaxSwapFiles = 500
+
+// MaxRejectedBytes bounds the bitmaps of one Reject entry, for the same reason. They grow by
+// a third in the wire form.
+const MaxRejectedBytes = 512 << 10
 
 // Staged is the message on fff.parts.<run> with which a writer hands a part to the leader.
 // Its files and its completion index are durable, and invisible.
@@ -69,6 +79,40 @@ func PackBitmap(words []uint64) []byte {
 	_, _ = w.Write(raw) // a bytes.Buffer takes everything
 	_ = w.Close()
 	return out.Bytes()
+}
+
+// PackRejected gives what a Reject entry says of the cells that are committed already: by
+// family, in the order given, as much as has room in limit bytes, and one cell at least. A
+// writer stages all else again, and is told of the rest then.
+func PackRejected(families []string, cells [][]uint64, limit int) map[string][]byte {
+	rejected := map[string][]byte{}
+	for i, family := range families {
+		data := PackBitmap(cells[i])
+		for words := cells[i]; len(rejected) == 0 && len(data) > limit; {
+			half := firstHalf(words)
+			if len(half) == len(words) {
+				break // a single word
+			}
+			words, data = half, PackBitmap(append(slices.Clone(half), make([]uint64, len(cells[i])-len(half))...))
+		}
+		if len(data) > limit && len(rejected) > 0 {
+			break
+		}
+		rejected[family] = data
+		limit -= len(data)
+	}
+	return rejected
+}
+
+// firstHalf cuts words so that half of those that are not zero are left, but one at least.
+func firstHalf(words []uint64) []uint64 {
+	var set []int
+	for i, w := range words {
+		if w != 0 {
+			set = append(set, i)
+		}
+	}
+	return words[:set[(len(set)-1)/2]+1]
 }
 
 // UnpackBitmap reads what PackBitmap gave, for a bitmap over n things.

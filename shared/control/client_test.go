@@ -38,7 +38,7 @@ func start(t *testing.T) (*broker.Client, *Client) {
 		t.Fatal(err)
 	}
 	c := NewClient(b)
-	c.patience = 20 * time.Second
+	c.patience = 2 * time.Minute
 	return b, c
 }
 
@@ -118,7 +118,7 @@ func TestPublishingWaitsForRoom(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for deadline := time.Now().Add(20 * time.Second); said.String() == ""; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); said.String() == ""; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("nobody said that the stream is full")
 		}

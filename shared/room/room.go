@@ -15,10 +15,12 @@ import (
 // leaves free: a run that is alone gets two thirds of all, one that is stuck keeps no
 // other from working. A run that holds nothing always gets what it asks for, so that a
 // single thing may be larger than all the room there is: the bytes in use are at most
-// those of the room and one thing more for each run.
+// those of the room and one thing more for each run. In a strict room such a run waits
+// until what it asks for is free, and goes before those that hold some.
 type Room struct {
 	mu      sync.Mutex
 	total   int64
+	strict  bool
 	used    int64
 	held    map[string]int64 // by run
 	waiting []*waiter        // in the order in which they came
@@ -32,6 +34,14 @@ type waiter struct {
 
 // New gives room of so many bytes.
 func New(bytes int64) *Room { return &Room{total: bytes, held: map[string]int64{}} }
+
+// NewStrict gives room of so many bytes for things that are large beside it: no more than
+// these are ever in use, unless one thing alone is larger.
+func NewStrict(bytes int64) *Room {
+	r := New(bytes)
+	r.strict = true
+	return r
+}
 
 // Take waits for room for a run. Its error is the context's cause. Those that wait for the
 // same run are served in the order in which they came.
@@ -95,8 +105,13 @@ func (r *Room) waits(run string) bool {
 }
 
 func (r *Room) take(run string, bytes int64) bool {
-	held := r.held[run]
-	if held > 0 && held+bytes > 2*(r.total-r.used-bytes) {
+	held, free := r.held[run], r.total-r.used-bytes
+	switch {
+	case held > 0 && held+bytes > 2*free:
+		return false
+	case r.strict && held > 0 && r.emptyHandedWaits():
+		return false
+	case r.strict && free < 0 && r.used > 0:
 		return false
 	}
 	r.held[run] = held + bytes
@@ -104,18 +119,32 @@ func (r *Room) take(run string, bytes int64) bool {
 	return true
 }
 
+// emptyHandedWaits tells whether a run waits that holds nothing.
+func (r *Room) emptyHandedWaits() bool {
+	return slices.ContainsFunc(r.waiting, func(w *waiter) bool { return r.held[w.run] == 0 })
+}
+
 // serve gives room to those that wait, as far as there is some.
 func (r *Room) serve() {
 	if len(r.waiting) == 0 {
 		return
 	}
+	if r.strict {
+		r.serveThose(func(w *waiter) bool { return r.held[w.run] == 0 })
+	}
+	r.serveThose(func(*waiter) bool { return true })
+}
+
+func (r *Room) serveThose(want func(*waiter) bool) {
 	behind := map[string]bool{} // runs of which one waits on
-	r.waiting = slices.DeleteFunc(r.waiting, func(w *waiter) bool {
-		if behind[w.run] || !r.take(w.run, w.bytes) {
+	var left []*waiter
+	for _, w := range r.waiting {
+		if behind[w.run] || !want(w) || !r.take(w.run, w.bytes) {
 			behind[w.run] = true
-			return false
+			left = append(left, w)
+			continue
 		}
 		close(w.got)
-		return true
-	})
+	}
+	r.waiting = left
 }

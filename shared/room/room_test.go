@@ -95,11 +95,55 @@ func TestWaitingEnds(t *testing.T) {
 	})
 }
 
+// A strict room is never overdrawn, and who holds nothing goes before who holds some.
+func TestAStrictRoomIsNotOverdrawn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := room.NewStrict(90)
+		if !r.Try("stuck", 60) || r.Try("stuck", 1) {
+			t.Fatal("a run that is alone gets two thirds")
+		}
+		if !r.Try("small", 5) || r.Try("large", 30) {
+			t.Fatal("a run that holds nothing gets what is free, and no more")
+		}
+		var order []string
+		for _, run := range []string{"small", "large"} {
+			go func() {
+				if err := r.Take(t.Context(), run, 26); err != nil {
+					t.Error(err)
+				}
+				order = append(order, run)
+			}()
+			synctest.Wait()
+		}
+		if r.Try("small", 1) || !r.Try("new", 1) {
+			t.Error("a run that waits with empty hands goes before those that hold some, and keeps nobody else from what is free")
+		}
+		r.Give("new", 1)
+		r.Give("small", 5)
+		synctest.Wait()
+		if len(order) != 1 {
+			t.Fatalf("%v were served; there is room for one", order)
+		}
+		r.Give("stuck", 60)
+		synctest.Wait()
+		if len(order) != 2 || r.Used() != 52 {
+			t.Errorf("%v were served, %d bytes are in use", order, r.Used())
+		}
+		if !r.Try("huge", 38) || r.Try("more", 1) {
+			t.Error("it is full now")
+		}
+	})
+}
+
 // TestAllGetOn has many runs take and give at random: none waits for ever, and the bytes
-// in use stay within the room and one thing more for each run.
+// in use stay within the room, and one thing more for each run where it is not strict.
 func TestAllGetOn(t *testing.T) {
 	const total, runs, most = 1000, 5, 300
-	r := room.New(total)
+	t.Run("lenient", func(t *testing.T) { allGetOn(t, room.New(total), runs, most, total+runs*most) })
+	t.Run("strict", func(t *testing.T) { allGetOn(t, room.NewStrict(total), runs, most, total) })
+}
+
+func allGetOn(t *testing.T, r *room.Room, runs int, most, bound int64) {
 	var wg sync.WaitGroup
 	for i := range runs * 8 {
 		wg.Go(func() {
@@ -110,7 +154,7 @@ func TestAllGetOn(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				if used := r.Used(); used > total+runs*most {
+				if used := r.Used(); used > bound {
 					t.Errorf("%d bytes are in use", used)
 				}
 				part := rand.Int64N(bytes + 1)

@@ -1,17 +1,20 @@
 package runner_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
 
 	"github.com/fastfeaturefetch/fff/shared/broker/brokertest"
 	"github.com/fastfeaturefetch/fff/shared/broker/fleet"
@@ -19,6 +22,7 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/packed"
 	"github.com/fastfeaturefetch/fff/shared/runner"
 	"github.com/fastfeaturefetch/fff/shared/stage"
+	"github.com/fastfeaturefetch/fff/shared/telemetry"
 	"github.com/fastfeaturefetch/fff/shared/work"
 	"github.com/fastfeaturefetch/fff/streams"
 )
@@ -188,6 +192,25 @@ func TestAPanicIsAFailedAttempt(t *testing.T) {
 
 // TestAPanicTakesNoOtherMessageAlong: a panic in the middle of a message that others have
 // put their cells into spoils that message; theirs must come again.
+// The logger that a runner is given names the instance already.
+func TestLogLinesNameTheirInstanceOnce(t *testing.T) {
+	r := newRig(t)
+	var lines bytes.Buffer
+	r.log = telemetry.ForInstance(zerolog.New(&lines), "fff-test", "one")
+	r.send("word")
+	run := r.start(runner.Config{}, &fake{do: func(context.Context, *stage.Message, string, stage.Outputs) verdicts { panic("the test") }})
+	r.awaitQueued(0)
+	run.stop()
+	for line := range strings.Lines(lines.String()) {
+		if strings.Count(line, `"service":`) != 1 || strings.Count(line, `"instance":`) != 1 {
+			t.Errorf("line %s", line)
+		}
+	}
+	if lines.Len() == 0 {
+		t.Error("nothing was logged")
+	}
+}
+
 func TestAPanicTakesNoOtherMessageAlong(t *testing.T) {
 	r := newRig(t)
 	r.send("one two")
@@ -229,7 +252,7 @@ func (r *rig) deliver(n int) {
 		r.t.Fatal(err)
 	}
 	for i := range n {
-		m, err := c.Next(jetstream.FetchMaxWait(10 * time.Second))
+		m, err := c.Next(jetstream.FetchMaxWait(time.Minute))
 		if err != nil {
 			r.t.Fatal(err)
 		}
@@ -317,6 +340,34 @@ func TestASuspectDoesNotWaitForThoseThatBackOff(t *testing.T) {
 	}})
 	<-waiting
 	r.awaitQueued(0)
+}
+
+// A step of one run may last for ever, that of a suspect too; other runs go on.
+func TestASuspectAndAnotherRunDoNotWaitForEachOther(t *testing.T) {
+	for _, stuck := range []string{"demo", "away"} {
+		t.Run(stuck+" is stuck", func(t *testing.T) {
+			r := newRig(t)
+			r.send("suspect")
+			r.deliver(50)
+			r.OpenRun("away", 1, strings.Replace(runFile, "demo", "away", 1))
+			entered := make(chan struct{})
+			enter := sync.OnceFunc(func() { close(entered) })
+			r.start(runner.Config{Grace: time.Millisecond}, &fake{do: func(ctx context.Context, m *stage.Message, _ string, _ stage.Outputs) verdicts {
+				if m.Run.ID == stuck {
+					enter()
+					<-ctx.Done()
+					return nil
+				}
+				<-entered
+				return nil
+			}})
+			for range 20 {
+				r.Publish("fff.dynamo.away", []byte("word"))
+			}
+			done := map[string]string{"demo": "fff.dynamo.away", "away": "fff.dynamo.demo"}[stuck]
+			brokertest.Await(t, "the other run is done", func() bool { return r.Count(streams.Dynamo, done) == 0 })
+		})
+	}
 }
 
 // TestWhatTheBrokerRefusesEndsAsADeadLetter: a message whose output can never be published

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -26,6 +27,7 @@ type feed struct {
 	held     chan struct{} // one for each message in hand
 	out      *gatherer
 	room     chan struct{} // one for each message fetched or asked for that has no worker yet
+	alone    sync.RWMutex  // a suspected poison message is worked on under the write lock
 }
 
 // prefetch is how many messages of a run wait, lease kept, for a worker.
@@ -38,7 +40,7 @@ func (r *Runner[U]) newFeed(run *stage.Run, hard context.Context) *feed {
 	}
 	f.work, f.endWork = context.WithCancelCause(hard)
 	f.pull, f.stopPull = context.WithCancel(f.work)
-	f.out = newGatherer(f.work, &r.cfg, run, r.c, r.stats, r.outputs)
+	f.out = newGatherer(f.work, &r.cfg, run, r.c, r.stats, r.outputs, func() bool { return len(f.slots) > 0 })
 	return f
 }
 

@@ -122,7 +122,8 @@ func TestOutputsOfSeveralMessagesTravelTogether(t *testing.T) {
 		r.send(fmt.Sprint("w", i))
 	}
 	enter, leave := atOnce(messages)
-	r.start(runner.Config{Workers: messages, Linger: 300 * time.Millisecond}, &fake{do: func(ctx context.Context, m *stage.Message, word string, out stage.Outputs) verdicts {
+	// They are handed on one after the other; the linger bears a machine that is busy then.
+	r.start(runner.Config{Workers: messages, Linger: 3 * time.Second}, &fake{do: func(ctx context.Context, m *stage.Message, word string, out stage.Outputs) verdicts {
 		enter()
 		defer leave()
 		return handOn(ctx, m, word, out)

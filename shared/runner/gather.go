@@ -32,7 +32,8 @@ type gatherer struct {
 	c     *broker.Client
 	stats *Stats
 	slots chan struct{}
-	room  *room.Room // of the process
+	room  *room.Room  // of the process
+	more  func() bool // tells whether messages of the run are worked on, so that more outputs are to come
 
 	mu   sync.Mutex
 	idle map[destination][]*batch
@@ -53,12 +54,13 @@ type batch struct {
 	bytes    int             // of block
 	memory   int64           // what it has of the room
 	trackers map[*tracker]struct{}
-	due      bool // its linger is over: publish when given back
+	lingers  int  // begun so far
+	due      bool // its linger ended while somebody had it
 	taken    bool
 }
 
-func newGatherer(ctx context.Context, cfg *Config, run *stage.Run, c *broker.Client, stats *Stats, outputs *room.Room) *gatherer {
-	return &gatherer{ctx: ctx, cfg: cfg, run: run, c: c, stats: stats, room: outputs,
+func newGatherer(ctx context.Context, cfg *Config, run *stage.Run, c *broker.Client, stats *Stats, outputs *room.Room, more func() bool) *gatherer {
+	return &gatherer{ctx: ctx, cfg: cfg, run: run, c: c, stats: stats, room: outputs, more: more,
 		slots: make(chan struct{}, publishing), idle: map[destination][]*batch{}}
 }
 
@@ -84,7 +86,7 @@ func (g *gatherer) take(ctx context.Context, d destination, need int, alone bool
 	if err := g.room.Take(ctx, g.run.ID, batchBytes); err != nil {
 		return nil, err
 	}
-	b := &batch{dest: d, trackers: map[*tracker]struct{}{}, taken: true, memory: batchBytes}
+	b := &batch{dest: d, trackers: map[*tracker]struct{}{}, taken: true, lingers: 1, memory: batchBytes}
 	if d.to == stage.Writer {
 		b.packed = builders.Get().(*packed.Builder)
 	}
@@ -112,9 +114,9 @@ func (g *gatherer) reuse(d destination, need int) (b, full *batch) {
 // give returns a batch that has room left.
 func (g *gatherer) give(b *batch) {
 	g.mu.Lock()
-	due := b.due
+	due := b.due && !g.lingersOn(b)
 	if !due {
-		b.taken = false
+		b.due, b.taken = false, false
 		g.idle[b.dest] = append(g.idle[b.dest], b)
 	}
 	g.mu.Unlock()
@@ -123,12 +125,46 @@ func (g *gatherer) give(b *batch) {
 	}
 }
 
+// maxLingers is how many times a batch lingers. Those after the first are for one that is
+// small while the run is worked on: where backends or the machine are slow, little comes in
+// a linger, and small messages would make all slower still.
+const maxLingers = 5
+
+// lingersOn lets a batch that has lingered do so once more, if that is worth while. Nobody
+// else has it.
+func (g *gatherer) lingersOn(b *batch) bool {
+	if b.lingers >= maxLingers || b.halfFull() || !g.more() {
+		return false
+	}
+	b.lingers++
+	time.AfterFunc(g.cfg.Linger, func() { g.lingered(b) })
+	return true
+}
+
+func (b *batch) halfFull() bool {
+	if b.packed != nil {
+		return b.packed.Size() >= work.TargetPackedBytes/2
+	}
+	return len(b.block.Requests) >= maxRequests(b.dest.to)/2 || b.bytes >= work.MaxMessageBytes/2
+}
+
+func maxRequests(to stage.Name) int {
+	if to == stage.Dynamo {
+		return work.MaxSamplesPerBlock
+	}
+	return work.MaxRequestsPerLane
+}
+
 // lingered publishes a batch that has waited long enough, or sees to it that who has it
 // does so.
 func (g *gatherer) lingered(b *batch) {
 	g.mu.Lock()
-	b.due = true
 	if b.taken {
+		b.due = true
+		g.mu.Unlock()
+		return
+	}
+	if g.lingersOn(b) {
 		g.mu.Unlock()
 		return
 	}
@@ -331,11 +367,7 @@ func (o *outputs) Request(ctx context.Context, to stage.Name, r work.Request) er
 	b.bytes += size
 	o.t.add(b)
 	o.g.stats.out(o.g.run.ID, int64(r.Cells()))
-	limit := work.MaxRequestsPerLane
-	if to == stage.Dynamo {
-		limit = work.MaxSamplesPerBlock
-	}
-	if o.alone || len(b.block.Requests) >= limit {
+	if o.alone || len(b.block.Requests) >= maxRequests(to) {
 		o.g.publish(ctx, b)
 	} else {
 		o.g.give(b)

@@ -40,7 +40,7 @@ func (u *untilToldTo) do(ctx context.Context, m *stage.Message, word string, out
 
 func TestTheLeaseOfAMessageInHandIsKept(t *testing.T) {
 	r := newRig(t)
-	r.AckWait(stage.Dynamo, "demo", 3*time.Second)
+	r.AckWait(stage.Dynamo, "demo", 9*time.Second)
 	var kept atomic.Int64
 	if _, err := r.NC.Subscribe("$JS.ACK.FFF_DYNAMO.>", func(m *nats.Msg) {
 		if strings.HasPrefix(string(m.Data), "+WPI") {
@@ -52,7 +52,7 @@ func TestTheLeaseOfAMessageInHandIsKept(t *testing.T) {
 	work := &untilToldTo{release: make(chan struct{})}
 	r.send("long")
 	r.start(runner.Config{}, &fake{do: work.do})
-	// The lease is kept by the second: four times are longer than the wait for an ack.
+	// The lease is kept each third of that: four times are longer than the wait for an ack.
 	brokertest.Await(t, "the lease was kept for longer than the broker waits", func() bool { return kept.Load() >= 4 })
 	close(work.release)
 	r.awaitQueued(0)
@@ -171,10 +171,10 @@ func TestTheEndOfAnEpochEndsItsWorkWithoutAnAck(t *testing.T) {
 				t.Errorf("the work was ended because %q", cause)
 			}
 			run.stop()
-			if err := run.Client.NC.FlushTimeout(10 * time.Second); err != nil {
+			if err := run.Client.NC.FlushTimeout(time.Minute); err != nil {
 				t.Fatal(err)
 			}
-			if err := r.NC.FlushTimeout(10 * time.Second); err != nil {
+			if err := r.NC.FlushTimeout(time.Minute); err != nil {
 				t.Fatal(err)
 			}
 			if n := settled.Load(); n != 0 {
@@ -297,7 +297,7 @@ func TestAMessageThatLosesItsLeaseLeavesItsOutputsOnTheirWay(t *testing.T) {
 		return handOn(ctx, m, word, out)
 	}})
 	r.send("word")
-	brokertest.Await(t, "it comes again", func() bool { return done.count("word") == 2 })
+	brokertest.Await(t, "it comes again", func() bool { return done.count("word") >= 2 })
 	close(open)
 	r.awaitQueued(0)
 	if n := r.cells()["word"]; n < 2 {

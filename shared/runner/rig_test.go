@@ -87,12 +87,13 @@ func handOn(ctx context.Context, _ *stage.Message, word string, out stage.Output
 // rig is a broker with the run demo opened, for a runner of the dynamo stage.
 type rig struct {
 	*brokertest.Broker
-	t *testing.T
+	t   *testing.T
+	log zerolog.Logger // of the runners
 }
 
 func newRig(t *testing.T) *rig {
 	t.Parallel()
-	r := &rig{Broker: brokertest.Start(t), t: t}
+	r := &rig{Broker: brokertest.Start(t), t: t, log: zerolog.Nop()}
 	r.OpenRun("demo", 1, runFile)
 	return r
 }
@@ -122,7 +123,7 @@ func (r *rig) startOn(c *broker.Client, cfg runner.Config, st *fake) *running {
 	}
 	ctx, cancel := context.WithCancel(r.t.Context())
 	run := &running{
-		Runner: runner.New(cfg, st, c, runner.NewMetrics(prometheus.NewRegistry()), zerolog.Nop()),
+		Runner: runner.New(cfg, st, c, runner.NewMetrics(prometheus.NewRegistry()), r.log),
 		Client: c, t: r.t, cancel: cancel, ended: make(chan struct{}),
 	}
 	go func() {

@@ -45,7 +45,7 @@ type Config struct {
 	Outputs int64
 
 	MaxLease time.Duration // after it a message is given back to the queue
-	Linger   time.Duration // how long an output waits for others to travel with
+	Linger   time.Duration // how long an output waits for others to travel with; five times as long at the most while they are few and more are to come
 	Grace    time.Duration // how long work in hand may go on after the stop
 
 	// Attempts gives the attempts of a unit; 5 when nil.
@@ -99,7 +99,6 @@ type Runner[U any] struct {
 	log     zerolog.Logger
 	metrics *Metrics
 
-	alone sync.RWMutex // a suspected poison message is worked on under the write lock
 	lease *leaseKeeper
 	stats *Stats
 
@@ -118,8 +117,7 @@ type Runner[U any] struct {
 func New[U any](cfg Config, st stage.Stage[U], c *broker.Client, m *Metrics, log zerolog.Logger) *Runner[U] {
 	cfg.setDefaults()
 	r := &Runner[U]{
-		cfg: cfg, st: st, c: c, bucket: runs.Open(c.NC, c.JS), metrics: m,
-		log:     log.With().Str("service", cfg.Service).Str("instance", cfg.Instance).Logger(),
+		cfg: cfg, st: st, c: c, bucket: runs.Open(c.NC, c.JS), metrics: m, log: log,
 		refresh: make(chan struct{}, 1),
 		feeds:   map[string]*feed{},
 		lease:   newLeaseKeeper(), stats: newStats(), state: "starting",

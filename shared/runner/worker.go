@@ -16,8 +16,8 @@ import (
 )
 
 // A message that was delivered so often is suspected of killing its process. It is then
-// worked on alone, and dead-lettered if that fails too. One that was never settled in the
-// deliveries after that is dead-lettered unseen.
+// worked on alone of its run, and dead-lettered if that fails too. One that was never
+// settled in the deliveries after that is dead-lettered unseen.
 const (
 	suspectDeliveries = 50
 	buryDeliveries    = 60
@@ -28,6 +28,7 @@ var errNeverSettled = errors.New("it was never settled, even when processed alon
 // worker works on the units of one message.
 type worker[U any] struct {
 	r        *Runner[U]
+	f        *feed
 	m        *stage.Message
 	h        *held
 	o        *outputs
@@ -39,7 +40,7 @@ type worker[U any] struct {
 func (r *Runner[U]) newWorker(f *feed, h *held) *worker[U] {
 	header := h.msg.Headers()
 	w := &worker[U]{
-		r: r, h: h, attempts: r.cfg.Attempts(f.run), suspect: h.delivered > suspectDeliveries,
+		r: r, f: f, h: h, attempts: r.cfg.Attempts(f.run), suspect: h.delivered > suspectDeliveries,
 		m: &stage.Message{Run: f.run, ID: header.Get(jetstream.MsgIDHeader), ContentType: header.Get("Content-Type"), Sequence: h.seq, Data: h.msg.Data()},
 	}
 	if w.suspect {
@@ -63,16 +64,17 @@ func (w *worker[U]) work(ctx context.Context) error {
 	return each(units, func(u U) error { return w.one(ctx, u, 1) })
 }
 
-// enter waits until a message may be worked on; a suspected one waits until nothing else
-// is, and keeps others out. Nobody waits in here for a back-off, so that a run whose
-// backend is away does not hold up the others.
+// enter waits until a message may be worked on; a suspected one waits until nothing else of
+// its run is, and keeps the rest of its run out. Other runs go on: a step of one of them may
+// last as long as its destination is dead, and a suspect that waited for it would stop the
+// process. Nobody waits in here for a back-off.
 func (w *worker[U]) enter() (leave func()) {
 	if w.suspect {
-		w.r.alone.Lock()
-		return w.r.alone.Unlock
+		w.f.alone.Lock()
+		return w.f.alone.Unlock
 	}
-	w.r.alone.RLock()
-	return w.r.alone.RUnlock
+	w.f.alone.RLock()
+	return w.f.alone.RUnlock
 }
 
 func (w *worker[U]) split() (units []U, err error) {

@@ -81,10 +81,11 @@ func run[C any](ctx context.Context, name string, make func(context.Context, C, 
 	}
 	limitMemory(p.Own)
 	instance := NewInstance()
-	log, err := telemetry.NewLogger(os.Stderr, p.Common.Log.Level, p.Common.Log.Format, name, instance)
+	log, err := telemetry.NewLogger(os.Stderr, p.Common.Log.Level, p.Common.Log.Format)
 	if err != nil {
 		return err
 	}
+	log = telemetry.ForInstance(log, name, instance)
 	registry := telemetry.NewRegistry()
 	var made atomic.Pointer[Service] // nil while it waits for the broker
 	stopProbes, err := probe(p.Process.HTTPAddr, registry, &made)

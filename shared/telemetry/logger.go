@@ -11,9 +11,8 @@ import (
 )
 
 // NewLogger makes a logger that writes to w. level is trace, debug, info, warn or
-// error; format is json or console. Every line carries the service's name and, unless
-// it is "", the instance's id.
-func NewLogger(w io.Writer, level, format, service, instance string) (zerolog.Logger, error) {
+// error; format is json or console.
+func NewLogger(w io.Writer, level, format string) (zerolog.Logger, error) {
 	l, err := zerolog.ParseLevel(level)
 	if err != nil || l == zerolog.NoLevel {
 		return zerolog.Nop(), fmt.Errorf("log level %q: use trace, debug, info, warn or error", level)
@@ -25,9 +24,11 @@ func NewLogger(w io.Writer, level, format, service, instance string) (zerolog.Lo
 	default:
 		return zerolog.Nop(), fmt.Errorf("log format %q: use json or console", format)
 	}
-	c := zerolog.New(w).Level(l).With().Timestamp().Str("service", service)
-	if instance != "" {
-		c = c.Str("instance", instance)
-	}
-	return c.Logger(), nil
+	return zerolog.New(w).Level(l).With().Timestamp().Logger(), nil
+}
+
+// ForInstance gives the logger of an instance of a service: every line carries the two
+// names. Who makes the instance calls it, once, so that no line carries them twice.
+func ForInstance(log zerolog.Logger, service, instance string) zerolog.Logger {
+	return log.With().Str("service", service).Str("instance", instance).Logger()
 }

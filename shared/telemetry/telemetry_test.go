@@ -15,10 +15,11 @@ import (
 
 func TestLoggerWritesJSONWithItsOrigin(t *testing.T) {
 	var b bytes.Buffer
-	log, err := telemetry.NewLogger(&b, "warn", "json", "writer", "i7")
+	log, err := telemetry.NewLogger(&b, "warn", "json")
 	if err != nil {
 		t.Fatal(err)
 	}
+	log = telemetry.ForInstance(log, "writer", "i7")
 	log.Info().Msg("not this")
 	log.Warn().Msg("this")
 	var line map[string]string
@@ -32,19 +33,19 @@ func TestLoggerWritesJSONWithItsOrigin(t *testing.T) {
 
 func TestLoggerForPeople(t *testing.T) {
 	var b bytes.Buffer
-	log, err := telemetry.NewLogger(&b, "info", "console", "fff", "")
+	log, err := telemetry.NewLogger(&b, "info", "console")
 	if err != nil {
 		t.Fatal(err)
 	}
 	log.Info().Msg("hello")
-	if got := b.String(); !strings.Contains(got, "INF hello service=fff") || strings.Contains(got, "instance") {
+	if got := b.String(); !strings.HasSuffix(got, " INF hello\n") {
 		t.Errorf("got %q", got)
 	}
 }
 
 func TestLoggerRefusesUnknownForms(t *testing.T) {
 	for _, c := range [][2]string{{"loud", "json"}, {"", "json"}, {"info", "xml"}} {
-		if _, err := telemetry.NewLogger(io.Discard, c[0], c[1], "s", ""); err == nil {
+		if _, err := telemetry.NewLogger(io.Discard, c[0], c[1]); err == nil {
 			t.Errorf("level %q and format %q were accepted", c[0], c[1])
 		}
 	}

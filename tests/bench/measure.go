@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/fastfeaturefetch/fff/tests/bench/stub"
@@ -31,6 +32,8 @@ type result struct {
 	StubCPU       float64          `json:"stub_cpu_seconds"`
 	Messages      int64            `json:"messages_per_million_families,omitempty"` // into the broker; separate processes only
 	MessageBytes  int64            `json:"message_bytes_per_million_families,omitempty"`
+	Stored        map[string]int64 `json:"stored_per_million_families,omitempty"` // messages, by stream; the rest are pulls, acks and questions
+	Sent          map[string]int64 `json:"sent_per_million_families,omitempty"`   // messages into the broker, by process
 }
 
 // peak gives the largest resident memory of a process.
@@ -156,7 +159,48 @@ func (p *programs) apart(ctx context.Context, r *result, dir, job, records strin
 
 // traffic asks the broker for what came into it.
 func (r *result) traffic(ctx context.Context, port int) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/varz", port), nil)
+	perMillion := func(n int64) int64 { return n * 1_000_000 / int64(r.Cells) }
+	var varz struct {
+		InMsgs  int64 `json:"in_msgs"`
+		InBytes int64 `json:"in_bytes"`
+	}
+	var jsz struct {
+		Accounts []struct {
+			Streams []struct {
+				Name  string `json:"name"`
+				State struct {
+					LastSeq int64 `json:"last_seq"`
+				} `json:"state"`
+			} `json:"stream_detail"`
+		} `json:"account_details"`
+	}
+	var connz struct {
+		Connections []struct {
+			Name   string `json:"name"`
+			InMsgs int64  `json:"in_msgs"`
+		} `json:"connections"`
+	}
+	if err := errors.Join(ask(ctx, port, "varz", &varz), ask(ctx, port, "jsz?streams=true", &jsz), ask(ctx, port, "connz", &connz)); err != nil {
+		return err
+	}
+	r.Sent = map[string]int64{}
+	for _, c := range connz.Connections {
+		name, _, _ := strings.Cut(c.Name, ".")
+		r.Sent[name] += perMillion(c.InMsgs)
+	}
+	r.Messages, r.MessageBytes = perMillion(varz.InMsgs), perMillion(varz.InBytes)
+	r.Stored = map[string]int64{}
+	for _, a := range jsz.Accounts {
+		for _, s := range a.Streams {
+			r.Stored[s.Name] = perMillion(s.State.LastSeq)
+		}
+	}
+	return nil
+}
+
+// ask reads a page of the broker's monitoring.
+func ask(ctx context.Context, port int, page string, into any) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/%s", port, page), nil)
 	if err != nil {
 		return err
 	}
@@ -165,16 +209,7 @@ func (r *result) traffic(ctx context.Context, port int) error {
 		return err
 	}
 	defer func() { _ = answer.Body.Close() }()
-	var varz struct {
-		InMsgs  int64 `json:"in_msgs"`
-		InBytes int64 `json:"in_bytes"`
-	}
-	if err := json.NewDecoder(answer.Body).Decode(&varz); err != nil {
-		return err
-	}
-	r.Messages = varz.InMsgs * 1_000_000 / int64(r.Cells)
-	r.MessageBytes = varz.InBytes * 1_000_000 / int64(r.Cells)
-	return nil
+	return json.NewDecoder(answer.Body).Decode(into)
 }
 
 // reachable waits until something listens on a port.

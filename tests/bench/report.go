@@ -3,9 +3,11 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -52,10 +54,21 @@ func (r *report) markdown() string {
 		if !x.Separate {
 			continue
 		}
-		fmt.Fprintf(&b, "\n%s: %d messages and %s into the broker per 1M families.\n\n| process | CPU-s per 1M families | peak |\n|---|---|---|\n", x.Name, x.Messages, mebibytes(x.MessageBytes))
+		fmt.Fprintf(&b, "\n%s: %d messages and %s into the broker per 1M families, acks and pulls included; stored of these:%s.\n\n| process | CPU-s per 1M families | messages into the broker | peak |\n|---|---|---|---|\n", x.Name, x.Messages, mebibytes(x.MessageBytes), x.stored())
 		for _, name := range x.order() {
 			u := x.Processes[name]
-			fmt.Fprintf(&b, "| %s | %.2f | %s |\n", name, u.CPU/float64(x.Cells)*1e6, mebibytes(u.Peak))
+			fmt.Fprintf(&b, "| %s | %.2f | %d | %s |\n", name, u.CPU/float64(x.Cells)*1e6, x.Sent[name], mebibytes(u.Peak))
+		}
+	}
+	return b.String()
+}
+
+// stored gives the messages of each stream that had some.
+func (r *result) stored() string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(r.Stored)) {
+		if n := r.Stored[name]; n > 0 {
+			fmt.Fprintf(&b, " %s %d", name, n)
 		}
 	}
 	return b.String()

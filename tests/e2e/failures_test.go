@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fastfeaturefetch/fff/services/sandbox"
 	"github.com/fastfeaturefetch/fff/services/sandbox/featureservice"
@@ -50,11 +51,18 @@ func TestFailuresAreReplayed(t *testing.T) {
 	checkCured(t, j)
 }
 
-// ailing gives a job whose feature service fails three families, each in its own way.
+// ailments are the codes with which the families fail that are ill, each in its own way.
+var ailments = map[string]string{
+	"statement": "server_error", "graph": "bad_response", "bureau": "unreachable", "travel": "timeout",
+	"risk": "service_error", "session": "missing_in_response",
+}
+
+// ailing gives a job whose feature service fails these families. Those of the slow lane are
+// alone in their requests; those of the fast lane share theirs with others, which are well.
 func ailing(t *testing.T) (*harness.Job, *harness.Backends) {
 	t.Helper()
 	j := harness.NewJob(t, 60)
-	j.Lanes = "max_attempts: 2"
+	j.Lanes = "max_attempts: 2, timeout: 5s"
 	b := harness.NewBackends(t, j)
 	b.SetFaults(sandbox.Faults{Features: func(r *featureservice.Request) featureservice.Fault {
 		switch {
@@ -62,8 +70,17 @@ func ailing(t *testing.T) (*harness.Job, *harness.Backends) {
 			return featureservice.Fault{Status: 500}
 		case slices.Contains(r.Families, "graph"):
 			return featureservice.Fault{Body: []byte(`{"features":{"graph":[1,2]}}`)}
+		case slices.Contains(r.Families, "bureau"):
+			return featureservice.Fault{Truncate: true}
+		case slices.Contains(r.Families, "travel"):
+			return featureservice.Fault{Delay: time.Hour}
 		case slices.Contains(r.Families, "risk"):
-			return featureservice.Fault{Errors: map[string]featureservice.FamilyError{"risk": {Code: "no_model", Message: "the model is not loaded"}}}
+			return featureservice.Fault{
+				Errors:  map[string]featureservice.FamilyError{"risk": {Code: "no_model", Message: "the model is not loaded"}},
+				Missing: []string{"session"},
+			}
+		case slices.Contains(r.Families, "session"): // asked for again, without the other
+			return featureservice.Fault{Missing: []string{"session"}}
 		}
 		return featureservice.Fault{}
 	}})
@@ -78,10 +95,9 @@ func expected(t *testing.T, j *harness.Job) map[harness.Cell]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	codes := map[string]string{"statement": "server_error", "graph": "bad_response", "risk": "service_error"}
 	failed := map[harness.Cell]string{}
 	for c := range harness.Cells(j.Records, file.FamilyIDs()) {
-		if code, ails := codes[c.Family]; ails && !truth.Cached(c.UserID, c.EpochMS, c.Family) {
+		if code, ails := ailments[c.Family]; ails && !truth.Cached(c.UserID, c.EpochMS, c.Family) {
 			failed[c] = code
 		}
 	}

@@ -57,6 +57,9 @@ func keepThenPutBack(t *testing.T) func(*harness.Job, int) {
 	copied := filepath.Join(t.TempDir(), "store")
 	return func(j *harness.Job, kill int) {
 		if kill == 1 {
+			if err := os.RemoveAll(copied); err != nil { // of a job that came to its end too soon
+				t.Fatal(err)
+			}
 			harness.CopyDir(t, j.Store(), copied)
 			return
 		}

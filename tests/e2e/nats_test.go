@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/fastfeaturefetch/fff/shared/control"
 	"github.com/fastfeaturefetch/fff/tests/harness"
@@ -128,16 +127,15 @@ func TestPlainNATSClients(t *testing.T) {
 	harness.NATS(t)
 	j := harness.NewJob(t, 90)
 	j.Run = "plain"
-	// The last record keeps the run busy until a batch has come too late.
+	// The last record keeps the run busy, at the gate, until a batch has come too late.
 	j.Families = append(j.Families, "{id: last, lane: slow, cached: false}")
 	families := j.File(t).FamilyIDs()
 	for i := range j.Records {
 		j.Records[i].Families = families[:5]
 	}
 	last := harness.Record{UserID: "the-last", EpochMS: 1_700_000_000_000, Families: []string{"last"}}
-	j.Sandbox.SlowMin, j.Sandbox.SlowMax = 4*time.Second, 4*time.Second
-	s := up(t, j, "--sandbox")
-	j.Backend = s.backend()
+	gate := harness.NewGate(harness.NewBackends(t, j))
+	s := up(t, j)
 
 	var opened control.Opened
 	for range 2 { // the same file again changes nothing
@@ -171,6 +169,8 @@ func TestPlainNATSClients(t *testing.T) {
 	s.publish("plain", harness.Batch([]harness.Record{last}))
 	s.close("plain", records+1)
 	s.publish("plain", harness.Batch(harness.Samples(3)), "Nats-Msg-Id:late")
+	harness.Await(t, "the late batch is a dead letter", func() bool { return s.codes("plain")["after_seal"] == 1 })
+	gate.Open()
 
 	s.fff("runs", "wait", "plain").Expect(t, 3)
 	j.Records = append(j.Records, last)

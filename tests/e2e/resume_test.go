@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fastfeaturefetch/fff/shared/dataset"
 	"github.com/fastfeaturefetch/fff/tests/harness"
 )
 
@@ -90,16 +91,17 @@ func TestTwoSystemsOnOneDataset(t *testing.T) {
 	t.Parallel()
 	j := harness.NewJob(t, 60)
 	b := harness.NewBackends(t, j)
-	gate := newGate(b)
+	gate := harness.NewGate(b)
 	first := j.Start(t, "--store", t.TempDir(), "--progress", "none")
-	gate.awaitOne(t)
+	gate.AwaitOne(t)
 	second := j.Start(t, "--store", t.TempDir(), "--progress", "none").Wait(t)
 	if second.Code != 1 || !strings.Contains(second.Stderr, "--take-over") {
 		t.Fatalf("the second system ends with %d, want 1 and a word of --take-over\n%s", second.Code, second)
 	}
+	before := ownerOf(t, j)
 	third := j.Start(t, "--store", t.TempDir(), "--progress", "none", "--take-over")
-	gate.awaitOne(t)
-	gate.open()
+	harness.Await(t, "the dataset has another owner", func() bool { return ownerOf(t, j) != before })
+	gate.Open()
 	third.Wait(t).Expect(t, 0)
 	if r := first.Wait(t); r.Code != 1 || !strings.Contains(r.String(), "taken the dataset over") {
 		t.Errorf("the first system ends with %d, want 1 and the reason\n%s", r.Code, r)
@@ -116,9 +118,9 @@ func TestInterrupted(t *testing.T) {
 	t.Parallel()
 	j := harness.NewJob(t, 60)
 	b := harness.NewBackends(t, j)
-	gate := newGate(b)
+	gate := harness.NewGate(b)
 	p := j.Start(t, "--progress", "none")
-	gate.awaitOne(t)
+	gate.AwaitOne(t)
 	p.Interrupt()
 	p.Wait(t).Expect(t, 130)
 	for _, name := range []string{"_owner", "_SUCCESS"} {
@@ -127,10 +129,24 @@ func TestInterrupted(t *testing.T) {
 		}
 	}
 	new(harness.Witness).Look(t, j)
-	gate.open()
+	gate.Open()
 	j.Start(t).Wait(t).Expect(t, 0)
 	j.Verify(t, 0)
 	j.Prove(t, nil)
+}
+
+// ownerOf gives the broker of the system that a dataset belongs to.
+func ownerOf(t *testing.T, j *harness.Job) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(j.Dataset(), dataset.OwnerName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := dataset.DecodeOwner(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o.Broker
 }
 
 // features lists the files of a dataset with their sizes and times.

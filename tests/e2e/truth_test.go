@@ -65,6 +65,7 @@ func TestEveryLayoutHoldsWhatItMust(t *testing.T) {
 			j.Start(t, "--sandbox").Wait(t).Expect(t, 0)
 			j.Verify(t, 0)
 			j.Prove(t, nil)
+			t.Run("DuckDB", func(t *testing.T) { duckReads(t, j.Dataset(), harness.Cells(j.Records, j.File(t).FamilyIDs())) })
 		})
 	}
 }

@@ -1,7 +1,6 @@
 package engines
 
 import (
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
+	"github.com/fastfeaturefetch/fff/shared/testport"
 	"github.com/fastfeaturefetch/fff/tests/harness"
 )
 
@@ -31,43 +31,23 @@ var others = []engine{
 	}},
 }
 
-// start starts the engine, empty and in memory, and gives its URL. The port that was free
-// may be taken by the time that the engine listens; then it is tried with another.
+// start starts the engine, empty and in memory, and gives its URL. The engines cannot say
+// which port they took, so they are told one.
 func (e *engine) start(t *testing.T) string {
 	t.Helper()
 	modules := filepath.Join(harness.NPM(t, "THE SYSTEM IS NOT RUN ON "+strings.ToUpper(e.name), e.npm), "node_modules")
-	for range 5 {
-		port := freePort(t)
-		command := e.command(modules, port)
-		p := harness.StartProgram(t, nil, command[0], command[1:]...)
-		url := "http://127.0.0.1:" + port
-		up := false
-		harness.Await(t, e.name+" answers or ends", func() bool {
-			select {
-			case <-p.Ended():
-				return true
-			default:
-			}
-			_, err := Client(url).ListTables(t.Context(), &dynamodb.ListTablesInput{})
-			up = err == nil
-			return up
-		})
-		if up {
-			return url
+	port := testport.Free(t)
+	command := e.command(modules, strconv.Itoa(port))
+	p := harness.StartProgram(t, nil, command[0], command[1:]...)
+	url := "http://" + testport.Addr(port)
+	harness.Await(t, e.name+" answers", func() bool {
+		select {
+		case <-p.Ended():
+			t.Fatalf("%s has ended; its output is below", e.name)
+		default:
 		}
-	}
-	t.Fatalf("%s does not start; its output is below", e.name)
-	return ""
-}
-
-// freePort gives a port of the loopback that nobody listens on. These engines cannot say
-// which one they took.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+		_, err := Client(url).ListTables(t.Context(), &dynamodb.ListTablesInput{})
+		return err == nil
+	})
+	return url
 }

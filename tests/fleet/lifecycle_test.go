@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/fastfeaturefetch/fff/tests/harness"
 )
@@ -49,28 +48,47 @@ func TestSIGTERMDrains(t *testing.T) {
 	t.Parallel()
 	j := longJob(t, 30)
 	j.Families = []string{"{id: graph, lane: slow, cached: false}"}
-	j.Sandbox.SlowMin, j.Sandbox.SlowMax = 2*time.Second, 3*time.Second
 	j.Env["FFF_SHUTDOWN_GRACE"] = "10m"
-	f, p := start(t, j, 1)
+	f := harness.NewFleet(t, j)
+	b := harness.StartBackends(t, j.Sandbox, j.File(t))
+	j.Backend = b.At.FeatureService
+	gate := harness.NewGate(b)
+	f.StartBroker()
+	f.AddEach(1)
+	f.AwaitReady()
+	p := f.Submit(j)
 	patient := f.Of("fs-slow")[0]
 	hasWork(t, f, patient, j)
 	patient.Term()
-	harness.Await(t, "it drains", func() bool { status, body := patient.Probe("/readyz"); return status == 503 && body == "draining" })
+	drains(t, patient)
 	probe(t, patient, "/healthz", 200, "ok")
-
 	hasty := f.Add("fs-slow")
+	gate.Open()
 	if code := patient.Wait(t); code != 0 {
 		t.Errorf("exit code %d after SIGTERM, want 0", code)
 	}
+	prove(t, f, p, j)
+
+	// In a run of its own: the first may have had all of that one's work in hand.
+	j.Run = "second"
+	gate = harness.NewGate(b)
+	p = f.Submit(j)
 	hasWork(t, f, hasty, j)
 	hasty.Term()
-	harness.Await(t, "it drains", func() bool { _, body := hasty.Probe("/readyz"); return body == "draining" })
+	drains(t, hasty)
 	hasty.Term()
 	if code := hasty.Wait(t); code != -1 {
 		t.Errorf("exit code %d after the second SIGTERM, want the signal", code)
 	}
+	gate.Open()
 	f.Add("fs-slow")
 	prove(t, f, p, j)
+}
+
+// drains awaits that an instance says that it drains.
+func drains(t *testing.T, i *harness.Instance) {
+	t.Helper()
+	harness.Await(t, i.Name+" drains", func() bool { status, body := i.Probe("/readyz"); return status == 503 && body == "draining" })
 }
 
 // Services whose broker is gone end when they are told to, with work in hand too.

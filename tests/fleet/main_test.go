@@ -10,4 +10,4 @@ import (
 	"github.com/fastfeaturefetch/fff/tests/harness"
 )
 
-func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(harness.MainWithRace(m)) }

@@ -18,6 +18,9 @@ import (
 // programs is where Main builds the programs, for the time of one test binary.
 var programs string
 
+// raced tells that the system's programs are built with the race detector.
+var raced bool
+
 // Main builds fff, runs the tests of a package and gives their exit code.
 func Main(m *testing.M) int {
 	code, err := main(m)
@@ -28,23 +31,53 @@ func Main(m *testing.M) int {
 	return code
 }
 
+// MainWithRace is Main, and builds the system's programs with the race detector if the tests
+// have it. They take some five times as much of a processor then.
+func MainWithRace(m *testing.M) int {
+	raced = raceEnabled
+	return Main(m)
+}
+
 func main(m *testing.M) (code int, err error) {
 	if programs, err = os.MkdirTemp("", "fff-tests-"); err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(programs)) }()
-	root, err := Root()
-	if err != nil {
+	if err := build(raced, "./services/fff/cmd/fff"); err != nil {
 		return 0, err
 	}
-	// Without the workspace, so that what is tested is what `go build` of the system's own
-	// module gives, whatever versions the tests need for themselves.
-	build := exec.Command("go", "build", "-o", programs, "./services/fff/cmd/fff")
+	return m.Run(), nil
+}
+
+// build builds programs. It does so without the workspace, so that what is tested is what
+// `go build` of the system's own module gives, whatever versions the tests need.
+func build(raced bool, packages ...string) error {
+	root, err := Root()
+	if err != nil {
+		return err
+	}
+	args := []string{"build", "-o", programs + "/"}
+	if raced {
+		args = append(args, "-race")
+	}
+	build := exec.Command("go", append(args, packages...)...)
 	build.Dir, build.Env = root, append(os.Environ(), "GOWORK=off")
 	if out, err := build.CombinedOutput(); err != nil {
-		return 0, fmt.Errorf("%s: %w\n%s", build, err, out)
+		return fmt.Errorf("%s: %w\n%s", build, err, out)
 	}
-	return m.Run(), nil
+	return nil
+}
+
+// reportOfRace begins what the race detector writes to stderr.
+const reportOfRace = "WARNING: DATA RACE"
+
+// expectNoRace fails the test if a program has written that it has found a data race. The
+// program itself goes on, and ends with exit code 66.
+func expectNoRace(t testing.TB, program, text string) {
+	t.Helper()
+	if at := strings.Index(text, reportOfRace); at >= 0 {
+		t.Errorf("%s has a data race:\n%s", program, text[at:min(len(text), at+8<<10)])
+	}
 }
 
 // Scratch gives a directory that lasts as long as the test binary, for what several tests

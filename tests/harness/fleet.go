@@ -1,16 +1,15 @@
 package harness
 
 import (
+	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
+
+	"github.com/fastfeaturefetch/fff/shared/testport"
 )
 
 // Services are the services of the system, in the order in which a cell passes them.
@@ -19,16 +18,7 @@ var Services = []string{"orchestrator", "ingest", "dynamo-fetcher", "fs-fast", "
 // buildFleet builds every service, the stand-ins and the NATS server, whose version is the
 // one that the system embeds.
 var buildFleet = sync.OnceValue(func() error {
-	root, err := Root()
-	if err != nil {
-		return err
-	}
-	build := exec.Command("go", "build", "-o", programs+"/", "./services/...", "github.com/nats-io/nats-server/v2")
-	build.Dir, build.Env = root, append(os.Environ(), "GOWORK=off")
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: %w\n%s", build, err, out)
-	}
-	return nil
+	return errors.Join(build(raced, "./services/..."), build(false, "github.com/nats-io/nats-server/v2"))
 })
 
 // Fleet is the system in processes of its own: a NATS server, instances of every service,
@@ -196,6 +186,9 @@ const tail = 4 << 10
 
 // end ends all processes. What a failed test leaves is kept, and its logs are shown.
 func (f *Fleet) end() {
+	for _, i := range f.all {
+		expectNoRace(f.t, i.Name, i.Log())
+	}
 	if f.t.Failed() {
 		for _, i := range f.all {
 			f.t.Logf("--- the end of %s\n%s", i.log, i.tail(tail))
@@ -214,24 +207,6 @@ func (f *Fleet) end() {
 	f.t.Logf("logs, the broker's store and the dataset are kept in %s", f.dir)
 }
 
-// lastPort counts the ports that were given out, from a place of this test binary's own.
-var lastPort = func() *atomic.Uint32 {
-	var n atomic.Uint32
-	n.Store(rand.Uint32N(20000))
-	return &n
-}()
-
-// freeAddr gives a free address that nobody else is given, and that stays free while its
-// program is away: connections that programs open get ports from 32768 on.
-func freeAddr(t testing.TB) string {
-	t.Helper()
-	for range 1000 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 12000+lastPort.Add(1)%20000)
-		if l, err := net.Listen("tcp", addr); err == nil {
-			_ = l.Close()
-			return addr
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
-}
+// freeAddr gives an address that nobody else is given, and that stays free while its program
+// is away.
+func freeAddr(t testing.TB) string { return testport.Addr(testport.Free(t)) }

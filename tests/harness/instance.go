@@ -50,6 +50,7 @@ func (i *Instance) Start(t testing.TB) {
 	defer out.Close() // the process has a descriptor of its own
 	cmd := exec.Command(i.program, i.args...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = environment(i.env), out, out
+	endWithTests(cmd)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

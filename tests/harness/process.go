@@ -48,6 +48,7 @@ func environment(more ...Env) []string {
 	all := Env{
 		"FFF_HTTP_ADDR": "off",
 		"GOTRACEBACK":   "all",
+		"GORACE":        "atexit_sleep_ms=0", // a second at every end, unless told otherwise
 		// The stand-ins take any credentials, but the SDK wants some.
 		"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "eu-west-1",
 		"AWS_EC2_METADATA_DISABLED": "true",
@@ -93,6 +94,7 @@ func start(t testing.TB, program, stdin string, env Env, args ...string) *Proces
 	t.Helper()
 	p := &Process{cmd: exec.Command(program, args...), ended: make(chan struct{})}
 	p.cmd.Env, p.cmd.Dir = environment(env), t.TempDir()
+	endWithTests(p.cmd)
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = strings.NewReader(stdin), &p.stdout, &p.stderr
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -103,6 +105,7 @@ func start(t testing.TB, program, stdin string, env Env, args ...string) *Proces
 	}()
 	t.Cleanup(func() {
 		p.Kill()
+		expectNoRace(t, program, p.stderr.String())
 		if t.Failed() {
 			t.Logf("%s\n%s", p.cmd, p.result())
 		}

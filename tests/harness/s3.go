@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +15,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/fastfeaturefetch/fff/shared/testport"
 )
 
 // s3Gateway is the module of an S3 server that is not ours, built at this version. It keeps
@@ -54,14 +55,7 @@ func StartS3(t testing.TB) *S3 {
 	if _, err := buildS3(); err != nil {
 		Skip(t, "versitygw cannot be built, so NOTHING IS TESTED WITH S3: %v", err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &S3{Endpoint: "http://" + l.Addr().String(), Bucket: "datasets", dir: t.TempDir()}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	s := &S3{Endpoint: "http://" + testport.Addr(testport.Free(t)), Bucket: "datasets", dir: t.TempDir()}
 	for _, dir := range []string{"data/" + s.Bucket, "meta"} {
 		if err := os.MkdirAll(filepath.Join(s.dir, dir), 0o755); err != nil {
 			t.Fatal(err)

@@ -51,7 +51,21 @@ func Committed(t testing.TB, j *Job) map[commitlog.FileID]bool {
 	return all
 }
 
-func liveFiles(t testing.TB, j *Job, store string) []commitlog.File {
+func liveFiles(t testing.TB, j *Job, store string) (files []commitlog.File) {
+	t.Helper()
+	OnStore(t, store, func(ctx context.Context, client *broker.Client) {
+		log := commits.New(client, j.Run, j.base)
+		if err := log.CatchUp(ctx); err != nil {
+			t.Logf("the commit log cannot be read (%v): nothing is committed in it", err)
+			return
+		}
+		log.View(func(s *commitlog.State) { files = s.Files() })
+	})
+	return files
+}
+
+// OnStore does something at a broker that has the store of a dead system.
+func OnStore(t testing.TB, store string, do func(context.Context, *broker.Client)) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), Patience)
 	defer cancel()
@@ -73,14 +87,7 @@ func liveFiles(t testing.TB, j *Job, store string) []commitlog.File {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := commits.New(client, j.Run, j.base)
-	if err := log.CatchUp(ctx); err != nil {
-		t.Logf("the commit log cannot be read (%v): nothing is committed in it", err)
-		return nil
-	}
-	var files []commitlog.File
-	log.View(func(s *commitlog.State) { files = s.Files() })
-	return files
+	do(ctx, client)
 }
 
 // base reads the files that an epoch of the job's run started with.

@@ -5,9 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"os"
 	"sync/atomic"
+	"syscall"
 	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/fastfeaturefetch/fff/shared/awss3"
 	"github.com/fastfeaturefetch/fff/shared/dataset"
@@ -87,4 +92,62 @@ func TestUploadThatEndsAfterTheSeal(t *testing.T) {
 	if len(keys)+len(uploads) > 0 {
 		t.Errorf("left behind: objects %v, uploads %v", keys, uploads)
 	}
+}
+
+// lossy loses the answer to the first request that makes an upload.
+type lossy struct {
+	s3.HTTPClient
+	lost atomic.Bool
+}
+
+func (l *lossy) Do(r *http.Request) (*http.Response, error) {
+	answer, err := l.HTTPClient.Do(r)
+	if err == nil && r.Method == http.MethodPost && r.URL.Query().Has("uploads") && l.lost.CompareAndSwap(false, true) {
+		_ = answer.Body.Close()
+		return nil, &net.OpError{Op: "read", Err: syscall.ECONNRESET}
+	}
+	return answer, err
+}
+
+// The answer to the request that makes an upload is lost, and it is made again. The first one
+// goes with its epoch, though the file is there, and so does a list that was not finished;
+// that of an epoch that goes on stays.
+func TestUploadWhoseAnswerIsLost(t *testing.T) {
+	server := harness.StartS3(t)
+	options := client(t, server).Options()
+	wire := &lossy{HTTPClient: options.HTTPClient}
+	options.HTTPClient = wire
+	store := s3store.New(s3.New(options), server.Bucket, "sets/lost")
+	ctx := t.Context()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	stage := func(epoch uint64, part string) dataset.StagedFile {
+		t.Helper()
+		must(store.BeginEpoch(ctx, epoch, "tok"))
+		staged, err := store.Stage(ctx, epoch, "tok", part, "credit", dataset.PartFile(epoch, part), func(w io.Writer) error {
+			_, err := w.Write([]byte("content"))
+			return err
+		})
+		must(err)
+		return staged
+	}
+	first := stage(1, "w-1")
+	must(store.Reveal(ctx, 1, "tok", "w-1", "credit", dataset.PartFile(1, "w-1"), first))
+	second := stage(2, "w-2")
+	if uploads, err := server.Uploads(ctx, "sets/lost/"); err != nil || len(uploads) != 2 || !wire.lost.Load() {
+		t.Fatalf("uploads %v (%v), want the lost one and that of the second epoch", uploads, err)
+	}
+	list, err := store.PutWriter(ctx, dataset.FailuresName) // and who writes it is killed
+	must(err)
+	_, err = list.Write(make([]byte, 9<<20))
+	must(err)
+	must(store.EndEpoch(ctx, 1, "tok"))
+	if uploads, err := server.Uploads(ctx, "sets/lost/"); err != nil || len(uploads) != 1 {
+		t.Errorf("uploads %v (%v), want that of the second epoch alone", uploads, err)
+	}
+	must(store.Reveal(ctx, 2, "tok", "w-2", "credit", dataset.PartFile(2, "w-2"), second))
 }

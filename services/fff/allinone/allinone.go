@@ -132,12 +132,13 @@ func (s *System) startServices(ctx context.Context, o Options, cfg serviceSettin
 	metrics := runner.NewMetrics(registry)
 	var errs error
 	prepare := func(name string, make func(service.Deps) (service.Service, error)) func(context.Context) error {
-		client, err := s.connect(ctx, o, "fff-"+name)
+		program, instance := "fff-"+name, service.NewInstance() // as where it runs by itself
+		client, err := s.connect(ctx, o, program)
 		if err != nil {
 			errs = errors.Join(errs, err)
 			return nil
 		}
-		one, err := make(service.Deps{Client: client, Instance: service.NewInstance(), Metrics: metrics, Log: o.Log, Grace: cfg.Process.ShutdownGrace})
+		one, err := make(service.Deps{Client: client, Instance: instance, Metrics: metrics, Log: telemetry.ForInstance(o.Log, program, instance), Grace: cfg.Process.ShutdownGrace})
 		errs = errors.Join(errs, err)
 		return func(ctx context.Context) error {
 			if err := one.Run(ctx); err != nil {

@@ -27,7 +27,8 @@ func failedFor(t *testing.T, end *control.Status, words ...string) {
 // A run whose dead letters fill FFF_FAILED ends; one that has none goes on.
 func TestDeadLettersThatFillTheirStreamEndTheRunAlone(t *testing.T) {
 	s := start(t, job{})
-	s.update(streams.Failed, func(c *jetstream.StreamConfig) { c.MaxBytes = 64 << 10 })
+	var usual int64
+	s.update(streams.Failed, func(c *jetstream.StreamConfig) { usual, c.MaxBytes = c.MaxBytes, 64<<10 })
 	s.Sandbox().SetFaults(sandbox.Faults{Features: func(q *featureservice.Request) featureservice.Fault {
 		if strings.HasPrefix(q.UserID, "sick") {
 			return featureservice.Fault{Status: 404}
@@ -41,7 +42,7 @@ func TestDeadLettersThatFillTheirStreamEndTheRunAlone(t *testing.T) {
 	well.ends(control.Completed)
 	well.isExact()
 
-	s.update(streams.Failed, func(c *jetstream.StreamConfig) { c.MaxBytes = streams.MaxBytes(streams.Failed) })
+	s.update(streams.Failed, func(c *jetstream.StreamConfig) { c.MaxBytes = usual })
 	s.Sandbox().SetFaults(sandbox.Faults{})
 	sick.reopen(job{})
 	sick.submit(recordsOf("sick"))

@@ -38,6 +38,7 @@ func TestMain(m *testing.M) {
 		"FFF_SANDBOX_FAST_MAX":            "0s",
 		"FFF_SANDBOX_SLOW_MIN":            "0s",
 		"FFF_SANDBOX_SLOW_MAX":            "0s",
+		"FFF_SHUTDOWN_GRACE":              "10m", // nothing in hand is given up before a test's patience ends
 	} {
 		if err := os.Setenv(name, value); err != nil {
 			panic(err)
@@ -151,15 +152,15 @@ func startOn(t *testing.T, serves job, store, out string) *system {
 	return s
 }
 
-// end stops the system, if it has not been stopped. What is in hand is finished sooner than
-// the services would give it up.
+// end stops the system, if it has not been stopped. What is in hand is finished, not given
+// up.
 func (s *system) end() {
 	s.t.Helper()
 	if s.stopped {
 		return
 	}
 	s.stopped = true
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.t.Context()), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.t.Context()), patience)
 	defer cancel()
 	if err := s.Stop(ctx); err != nil {
 		s.t.Errorf("stop: %v", err)

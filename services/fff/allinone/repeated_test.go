@@ -159,3 +159,45 @@ func TestAMessageDeliveredTwiceAtATimeDoublesNoCell(t *testing.T) {
 	}
 	r.isExact()
 }
+
+// A dead letter that is there again after its replay, as it was: its cells are committed.
+func TestALetterThatComesAgainDoublesNoCell(t *testing.T) {
+	s := start(t, job{})
+	s.Sandbox().SetFaults(sandbox.Faults{Features: func(q *featureservice.Request) featureservice.Fault {
+		if q.UserID < "u020" {
+			return featureservice.Fault{Status: 404}
+		}
+		return featureservice.Fault{}
+	}})
+	r := s.open(job{})
+	r.submit(usual())
+	r.ends(control.CompletedWithFailures)
+	var copies []*jetstream.RawStreamMsg
+	for _, l := range r.letters() {
+		m, err := s.stream(streams.Failed).GetMsg(t.Context(), l.Sequence)
+		if err != nil {
+			t.Fatal(err)
+		}
+		copies = append(copies, m)
+	}
+	if len(copies) == 0 {
+		t.Fatal("there are no dead letters")
+	}
+	s.Sandbox().SetFaults(sandbox.Faults{})
+	r.replay(control.Selection{All: true})
+	first := r.ends(control.Completed)
+	r.isExact()
+	for range 2 {
+		for _, m := range copies {
+			s.again(m)
+		}
+	}
+	r.replay(control.Selection{All: true})
+	if second := r.ends(control.Completed); second.Epoch <= first.Epoch {
+		t.Errorf("the copies were not replayed: epoch %d, then %d", first.Epoch, second.Epoch)
+	}
+	r.isExact()
+	if left := r.letters(); len(left) > 0 {
+		t.Errorf("%d letters are left", len(left))
+	}
+}

@@ -217,3 +217,13 @@ func TestNumbersForPeople(t *testing.T) {
 		}
 	}
 }
+
+// What a run that is complete has to say all the same stands in its summary.
+func TestSummaryOfWhatIsLeftToDo(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	f := &Frame{Status: &control.Status{Run: "demo", Epoch: 1, State: control.Completed, Reason: "the copy is not whole; make room"}}
+	if err := WriteSummary(&out, f, ""); err != nil || !strings.Contains(out.String(), "the copy is not whole; make room") {
+		t.Errorf("%v, %q", err, out.String())
+	}
+}

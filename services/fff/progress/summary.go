@@ -28,6 +28,9 @@ func WriteSummary(w io.Writer, f *Frame, family string) error {
 	var b strings.Builder
 	s := f.Status
 	fmt.Fprintf(&b, "\n%s\n\n", verdict(s))
+	if s.Reason != "" && s.State != control.Failed {
+		fmt.Fprintf(&b, "  %s\n\n", s.Reason)
+	}
 	for _, row := range summaryRows(f) {
 		fmt.Fprintf(&b, "  %-11s %s\n", row[0], row[1])
 	}

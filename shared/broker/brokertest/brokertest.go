@@ -7,8 +7,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -20,12 +18,13 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/broker/runs"
 	"github.com/fastfeaturefetch/fff/shared/settings"
 	"github.com/fastfeaturefetch/fff/shared/stage"
+	"github.com/fastfeaturefetch/fff/shared/testport"
 	"github.com/fastfeaturefetch/fff/streams"
 )
 
-// patience is how long a test waits for what must come to pass; on a busy machine most of
-// it may be needed.
-const patience = 30 * time.Second
+// patience is how long a test waits for what must come to pass. It is long, because the
+// machine may be busy; nothing that goes well takes it.
+const patience = time.Minute
 
 // Broker is a running server, with a client of the test's own.
 type Broker struct {
@@ -35,19 +34,13 @@ type Broker struct {
 
 	t      testing.TB
 	server *broker.Embedded
-	port   int
+	port   int // stays free while the server is away
 }
 
 // Start starts a broker with the system's streams. It is stopped when the test ends.
 func Start(t testing.TB) *Broker {
 	t.Helper()
-	return StartOn(t, 0)
-}
-
-// StartOn is Start on a port of the loopback; 0 = a free one.
-func StartOn(t testing.TB, port int) *Broker {
-	t.Helper()
-	b := &Broker{t: t, Dir: filepath.Join(t.TempDir(), "store"), port: port}
+	b := &Broker{t: t, Dir: filepath.Join(t.TempDir(), "store"), port: testport.Free(t)}
 	b.start()
 	t.Cleanup(b.Stop)
 	b.Client = b.Connect()
@@ -64,10 +57,6 @@ func (b *Broker) start() {
 		b.t.Fatal(err)
 	}
 	b.server, b.URL = server, server.URL()
-	b.port, err = strconv.Atoi(b.URL[strings.LastIndexByte(b.URL, ':')+1:])
-	if err != nil {
-		b.t.Fatalf("the broker's URL %s has no port", b.URL)
-	}
 }
 
 // Stop stops the server; its clients try to reach it again until the test ends. Stopping

@@ -148,7 +148,8 @@ func (l *Log) checkPlace(ctx context.Context, st jetstream.Stream) error {
 // Append appends an entry after the one that e.Prev names, and returns once it has been
 // read back. e.Prev is the last entry of the state that the caller has decided on: if
 // anything was appended since, the answer is ErrConflict. ID and At are set here. A lost
-// answer is settled by reading on. After any other error than ErrConflict and a
+// answer is settled by reading on; a broker that is away is waited for. What it will not take
+// (broker.ErrTooLarge, or a stream that is full) is for the caller to report. After any other error than ErrConflict and a
 // RefusedError the entry may stand in the log all the same.
 func (l *Log) Append(ctx context.Context, e *commitlog.Entry) error {
 	e.ID, e.At = nuid.Next(), time.Now().UTC()
@@ -182,6 +183,10 @@ func (l *Log) Append(ctx context.Context, e *commitlog.Entry) error {
 			return ErrConflict
 		case errors.Is(err, ErrBase):
 			return err
+		case err == nil && broker.TooLarge(perr):
+			return fmt.Errorf("commit log of %s: a %s entry of %d bytes: %w (%w)", l.run, e.Type, len(data), broker.ErrTooLarge, perr)
+		case err == nil && full(perr):
+			return fmt.Errorf("commit log of %s: stream %s takes no more: %w", l.run, streams.Commits, perr)
 		case perr == nil && err == nil:
 			return fmt.Errorf("commit log of %s: the broker acknowledged an entry that is not there; its store was put back", l.run)
 		}
@@ -191,6 +196,14 @@ func (l *Log) Append(ctx context.Context, e *commitlog.Entry) error {
 		case <-time.After(wait):
 		}
 	}
+}
+
+// storeFailed is the server's code for a message that its stream cannot store.
+const storeFailed = 10077
+
+func full(err error) bool {
+	api, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && api.ErrorCode == storeFailed
 }
 
 func (l *Log) moved(expect uint64) bool {

@@ -5,13 +5,16 @@ import (
 	"errors"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/fastfeaturefetch/fff/shared/broker"
 	"github.com/fastfeaturefetch/fff/shared/broker/brokertest"
 	"github.com/fastfeaturefetch/fff/shared/broker/commits"
 	"github.com/fastfeaturefetch/fff/shared/commitlog"
@@ -103,6 +106,34 @@ func TestRefusedEntries(t *testing.T) {
 	}
 	if n := b.Count(streams.Commits, streams.CommitsSubject(run)); n != 2 {
 		t.Errorf("%d entries stand in the log, want 2", n)
+	}
+}
+
+// What the broker will not take is told at once, not tried for ever; what it takes is
+// appended after it.
+func TestEntriesThatTheBrokerWillNotTake(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t)
+	l := commits.New(b.Client, run, noBase)
+	must(t, appendTo(t.Context(), l, open(1)))
+	large := commit("p1")
+	large.Reason = strings.Repeat("x", broker.MaxPayload)
+	if err := appendTo(t.Context(), l, large); !errors.Is(err, broker.ErrTooLarge) {
+		t.Errorf("an entry that is larger than a message: %v, want %v", err, broker.ErrTooLarge)
+	}
+	st, err := b.Client.JS.Stream(t.Context(), streams.Commits)
+	must(t, err)
+	cfg := st.CachedInfo().Config
+	cfg.MaxBytes, cfg.Discard = 1<<10, jetstream.DiscardNew
+	_, err = b.Client.JS.UpdateStream(t.Context(), cfg)
+	must(t, err)
+	large.Reason = strings.Repeat("x", 2<<10)
+	if err := appendTo(t.Context(), l, large); err == nil || !strings.Contains(err.Error(), streams.Commits+" takes no more") {
+		t.Errorf("an entry for which the stream has no room: %v", err)
+	}
+	must(t, appendTo(t.Context(), l, commit("p2")))
+	if got := live(t, l); !slices.Equal(got, []string{"p2"}) {
+		t.Errorf("live are %v", got)
 	}
 }
 

@@ -16,8 +16,8 @@ import (
 const sweepers = 8
 
 // sweep aborts the uploads of areas without a marker, also those whose removal was
-// interrupted. The records are listed before the markers: a record is made when the marker is
-// there, so one without a marker is of an area that has ended.
+// interrupted. Records and uploads are listed before the markers: both are made when the
+// marker is there, so one without a marker is of an area that has ended.
 func (s *Store) sweep(ctx context.Context) error {
 	records := map[string][]string{} // by area, paths from there on
 	for o, err := range s.list(ctx, uploadsDir) {
@@ -28,7 +28,11 @@ func (s *Store) sweep(ctx context.Context) error {
 			records[area] = append(records[area], file)
 		}
 	}
-	if len(records) == 0 {
+	uploads, err := s.uploads(ctx, s.root)
+	if err != nil {
+		return err
+	}
+	if len(records)+len(uploads) == 0 {
 		return nil
 	}
 	areas, err := s.ListStaging(ctx)
@@ -37,6 +41,11 @@ func (s *Store) sweep(ctx context.Context) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(sweepers)
+	for _, u := range uploads {
+		if s.stray(u.key, areas) {
+			g.Go(func() error { return s.abort(ctx, u.key, u.id) })
+		}
+	}
 	for area, files := range records {
 		if slices.Contains(areas, area) {
 			continue
@@ -46,6 +55,22 @@ func (s *Store) sweep(ctx context.Context) error {
 		}
 	}
 	return g.Wait()
+}
+
+// stray tells whether an upload of a key is left over, though no record may lead to it: the
+// answer to a request that made it was lost, and the file is there by another one; or who
+// wrote a file beside features/ was killed. The leader sweeps, and it alone writes those.
+func (s *Store) stray(key string, areas []string) bool {
+	path := strings.TrimPrefix(key, s.root)
+	if !strings.HasPrefix(path, dataset.FeaturesDir+"/") {
+		return dataset.CheckMetaName(path) == nil
+	}
+	name := strings.TrimPrefix(path[strings.LastIndexByte(path, '/')+1:], "part-")
+	epoch, _, err := dataset.ParseIndexName(name)
+	return err == nil && !slices.ContainsFunc(areas, func(area string) bool {
+		begun, _, err := dataset.ParseStagingName(area)
+		return err == nil && begun == epoch
+	})
 }
 
 // sweepFile aborts the uploads that a record leads to, then removes the record.
@@ -61,20 +86,36 @@ func (s *Store) sweepFile(ctx context.Context, area, file string) error {
 // abortAll aborts every upload of a key. There is more than one only where the answer to a
 // request that made one was lost.
 func (s *Store) abortAll(ctx context.Context, key string) error {
-	pages := s3.NewListMultipartUploadsPaginator(s.client, &s3.ListMultipartUploadsInput{Bucket: &s.bucket, Prefix: &key})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return s.explain(key, err)
+	uploads, err := s.uploads(ctx, key)
+	if err != nil {
+		return err
+	}
+	for _, u := range uploads {
+		if u.key != key {
+			continue
 		}
-		for _, u := range page.Uploads {
-			if aws.ToString(u.Key) != key {
-				continue
-			}
-			if err := s.abort(ctx, key, aws.ToString(u.UploadId)); err != nil {
-				return err
-			}
+		if err := s.abort(ctx, key, u.id); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// uploadOf is an upload that is neither completed nor aborted.
+type uploadOf struct{ key, id string }
+
+// uploads gives the uploads whose keys begin with a prefix. Some servers list those of a whole
+// key alone, and none for what is less.
+func (s *Store) uploads(ctx context.Context, prefix string) (all []uploadOf, err error) {
+	pages := s3.NewListMultipartUploadsPaginator(s.client, &s3.ListMultipartUploadsInput{Bucket: &s.bucket, Prefix: &prefix})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, s.explain(prefix, err)
+		}
+		for _, u := range page.Uploads {
+			all = append(all, uploadOf{aws.ToString(u.Key), aws.ToString(u.UploadId)})
+		}
+	}
+	return all, nil
 }

@@ -1,4 +1,4 @@
-package e2e
+package harness
 
 import (
 	"testing"
@@ -6,18 +6,18 @@ import (
 
 	"github.com/fastfeaturefetch/fff/services/sandbox"
 	"github.com/fastfeaturefetch/fff/services/sandbox/featureservice"
-	"github.com/fastfeaturefetch/fff/tests/harness"
 )
 
-// gate holds the requests to a feature service, so that a job cannot end before the test
+// Gate holds the requests to a feature service, so that a job cannot end before the test
 // lets it.
-type gate struct {
+type Gate struct {
 	came   chan struct{} // a request has come
 	opened chan struct{}
 }
 
-func newGate(b *harness.Backends) *gate {
-	g := &gate{came: make(chan struct{}, 1), opened: make(chan struct{})}
+// NewGate shuts a gate before the feature service of the stand-ins.
+func NewGate(b *Backends) *Gate {
+	g := &Gate{came: make(chan struct{}, 1), opened: make(chan struct{})}
 	b.SetFaults(sandbox.Faults{Features: func(*featureservice.Request) featureservice.Fault {
 		select {
 		case g.came <- struct{}{}:
@@ -25,22 +25,22 @@ func newGate(b *harness.Backends) *gate {
 		}
 		select {
 		case <-g.opened:
-		case <-time.After(harness.Patience):
+		case <-time.After(Patience):
 		}
 		return featureservice.Fault{}
 	}})
 	return g
 }
 
-// awaitOne waits for a request.
-func (g *gate) awaitOne(t *testing.T) {
+// AwaitOne waits for a request.
+func (g *Gate) AwaitOne(t testing.TB) {
 	t.Helper()
 	select {
 	case <-g.came:
-	case <-time.After(harness.Patience):
+	case <-time.After(Patience):
 		t.Fatal("the feature service was never asked")
 	}
 }
 
-// open lets all requests pass, those that wait too.
-func (g *gate) open() { close(g.opened) }
+// Open lets all requests pass, those that wait too.
+func (g *Gate) Open() { close(g.opened) }

@@ -1,0 +1,6 @@
+//go:build race
+
+package harness
+
+// raceEnabled tells that the tests were built with the race detector.
+const raceEnabled = true
