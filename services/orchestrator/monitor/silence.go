@@ -14,8 +14,11 @@ type silence struct {
 	last  time.Time
 }
 
+// shortestSilence is what a lost beat or two, or a busy machine, may look like.
+const shortestSilence = 4 * time.Second
+
 func newSilence(after time.Duration) *silence {
-	return &silence{after: after, told: map[string]bool{}, empty: map[string]time.Duration{}}
+	return &silence{after: max(after, shortestSilence), told: map[string]bool{}, empty: map[string]time.Duration{}}
 }
 
 func (r *silence) judge(o *Observation, report func(cause, cure string)) {
