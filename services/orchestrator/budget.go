@@ -51,7 +51,7 @@ func (j *job) account(ctx context.Context) (stopped bool, err error) {
 	}
 	b := &j.file.Budget
 	limit, bounded := budget.ReadUnits(b)
-	if bounded && time.Since(j.s.listening) > 2*fleet.BeatInterval { // instances have said what they have used
+	if bounded && (j.s.beats == nil || j.s.beats.Listened() > 2*fleet.BeatInterval) { // instances have said what they have used
 		s.ledger.Limit(limit + u.FreeUnits)
 	}
 	switch {

@@ -46,6 +46,9 @@ func (h *heeded) committed(p *dataset.Part) {
 // that nothing is left to do.
 func (j *job) heed(ctx context.Context, last bool) (stopped bool, err error) {
 	h := &j.watch.heeded
+	if !j.rec.State.Working() {
+		return false, nil // its records wait, as they are meant to
+	}
 	for _, f := range h.rules.Look(j.observation(last)) {
 		log := j.log.Warn().Str("rule", f.Rule).Str("cause", f.Cause).Str("cure", f.Cure)
 		if f.Do == runfile.Stop {

@@ -88,9 +88,7 @@ type Service struct {
 	jobs     map[string]*job
 	dropping string // run whose stray batches are being dropped
 	beats    *fleet.Listener
-
-	listening time.Time // when it began to hear beats
-	led       bool      // somebody led before us, as far as we know
+	led      bool // somebody led before us, as far as we know
 }
 
 // New makes the service. It starts nothing.
@@ -119,7 +117,7 @@ func (s *Service) Run(ctx context.Context) error {
 		return err
 	}
 	defer beats.Stop()
-	s.beats, s.listening = beats, time.Now()
+	s.beats = beats
 	s.state.Store("ready")
 	defer s.state.Store("stopped")
 	defer context.AfterFunc(ctx, func() { s.state.CompareAndSwap("ready", "draining") })()

@@ -38,7 +38,10 @@ func (j *job) publish() {
 }
 
 // view gives the status as last published.
-func (j *job) view() *control.Status { return j.status.Load() }
+func (j *job) view() *control.Status {
+	st := *j.status.Load()
+	return &st
+}
 
 var services = map[stage.Name]string{
 	stage.Ingest: "ingest", stage.Dynamo: "dynamo-fetcher", stage.FSFast: "fs-fast", stage.FSSlow: "fs-slow", stage.Writer: "writer",

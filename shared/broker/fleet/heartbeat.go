@@ -108,11 +108,12 @@ type Listener struct {
 	mu    sync.Mutex
 	beats map[string]Beat
 	sub   *nats.Subscription
+	began time.Time
 }
 
 // Listen starts to listen.
 func Listen(c *broker.Client) (*Listener, error) {
-	l := &Listener{beats: map[string]Beat{}}
+	l := &Listener{beats: map[string]Beat{}, began: time.Now()}
 	sub, err := c.NC.Subscribe(beats+">", func(m *nats.Msg) {
 		l.hear(m.Data)
 	})
@@ -144,6 +145,9 @@ func (l *Listener) Beats() []Beat {
 	}
 	return all
 }
+
+// Listened gives for how long it has listened.
+func (l *Listener) Listened() time.Duration { return time.Since(l.began) }
 
 // Ask has the live instances of a service say at once how they stand. One that does not
 // answer soon keeps what it said last.
