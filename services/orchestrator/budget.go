@@ -15,6 +15,7 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/broker/runs"
 	"github.com/fastfeaturefetch/fff/shared/budget"
 	"github.com/fastfeaturefetch/fff/shared/dataset"
+	"github.com/fastfeaturefetch/fff/shared/stage"
 )
 
 // noteEvery is how often what a run has used goes into its record, for the leader that comes
@@ -27,6 +28,31 @@ type spending struct {
 	looked time.Time     // when it was looked at last
 	worked time.Duration // beyond what the record has
 	noted  time.Time     // when the record was written for it
+	ebb    ebb           // once the read units are used up
+}
+
+// ebb waits until what was read is committed, so that nothing is paid for and dropped. It
+// does not wait for a feature service that gives nothing any more.
+type ebb struct {
+	settled int64
+	since   time.Time // when that was different last
+	empty   int       // looks in a row at which nothing was under way behind the look-ups
+}
+
+// Bounds of ebb.
+const (
+	ebbLooks   = 5 // outputs linger for less
+	ebbPatient = time.Minute
+)
+
+func (e *ebb) over(now time.Time, settled, underWay int64) bool {
+	if e.since.IsZero() || settled != e.settled {
+		e.settled, e.since = settled, now
+	}
+	if e.empty++; underWay > 0 {
+		e.empty = 0
+	}
+	return e.empty >= ebbLooks || now.Sub(e.since) > ebbPatient
 }
 
 // account adds up what the run has used, and stops it when its budget allows no more.
@@ -43,11 +69,8 @@ func (j *job) account(ctx context.Context) (stopped bool, err error) {
 			return false, err
 		}
 	}
-	used := 0.0
 	for instance, tables := range j.used() {
-		n := total(tables)
-		s.ledger.Used(instance, n)
-		used += n
+		s.ledger.Used(instance, total(tables))
 	}
 	b := &j.file.Budget
 	limit, bounded := budget.ReadUnits(b)
@@ -56,11 +79,33 @@ func (j *job) account(ctx context.Context) (stopped bool, err error) {
 	}
 	switch {
 	case bounded && s.ledger.Short() > 0:
-		return true, j.stop(ctx, runs.Failed, unitsUsedUp(b.MaxReadUnits, limit, used-u.FreeUnits))
+		if !j.ebbed(now) {
+			return false, nil
+		}
+		return true, j.stop(ctx, runs.Failed, unitsUsedUp(b.MaxReadUnits, limit, total(j.newestUnits(ctx))-u.FreeUnits))
 	case b.MaxDuration > 0 && u.Worked+s.worked-u.FreeWork >= b.MaxDuration:
 		return true, j.stop(ctx, runs.Failed, fmt.Sprintf("stopped by budget.max_duration: the run has worked for %s; raise it and run again: the run goes on from here", b.MaxDuration))
 	}
 	return false, nil
+}
+
+// ebbed tells whether what was read is committed, and hurries the writers on.
+func (j *job) ebbed(now time.Time) bool {
+	w := &j.watch
+	fetching := w.lags[stage.FSFast] + w.lags[stage.FSSlow]
+	writing := w.lags[stage.Writer] + w.lags[stage.Parts]
+	if fetching == 0 && writing > 0 {
+		j.s.d.Client.AskFlush(j.rec.Run)
+	}
+	return j.spending.ebb.over(now, w.settled(), fetching+writing)
+}
+
+// newestUnits is readUnits by the newest word of all: what was heard may be a second old.
+func (j *job) newestUnits(ctx context.Context) map[string]float64 {
+	if j.s.beats != nil {
+		j.s.beats.Ask(ctx, j.s.d.Client, services[stage.Dynamo])
+	}
+	return j.readUnits()
 }
 
 // unitsUsedUp says which bound of the budget has ended a run, and how much it has used.
@@ -122,6 +167,7 @@ func (j *job) noteUsage(r *runs.Record) {
 // complete, however often it is stopped and run again; a run whose record is gone goes on
 // from what its dataset says.
 func (j *job) beginUsage(ctx context.Context) error {
+	j.spending.ebb = ebb{}
 	complete := j.rec.State == runs.Completed
 	if j.rec.Epoch == 0 {
 		m, err := j.oldManifest(ctx)
@@ -139,10 +185,8 @@ func (j *job) beginUsage(ctx context.Context) error {
 		complete = m.State == string(runs.Completed)
 	}
 	if complete {
-		j.rec.Usage.FreeWork, j.rec.Usage.FreeUnits = j.rec.Usage.Worked, 0
-		for _, tables := range j.used() {
-			j.rec.Usage.FreeUnits += total(tables)
-		}
+		j.rec.Usage.FreeWork = j.rec.Usage.Worked
+		j.rec.Usage.FreeUnits = total(j.readUnits())
 	}
 	return nil
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/completion"
 	"github.com/fastfeaturefetch/fff/shared/dataset"
 	"github.com/fastfeaturefetch/fff/shared/failure"
-	"github.com/fastfeaturefetch/fff/shared/stage"
 )
 
 // Sources as the manifest and progress name them.
@@ -32,10 +31,7 @@ func (j *job) manifest(ctx context.Context, proof *reconciliation, lost *complet
 	if err := j.history(ctx, m, now); err != nil {
 		return nil, err
 	}
-	if j.s.beats != nil {
-		j.s.beats.Ask(ctx, j.s.d.Client, services[stage.Dynamo]) // their last words may be a second old
-	}
-	for table, units := range j.readUnits() {
+	for table, units := range j.newestUnits(ctx) {
 		m.ReadUnits[table] = int64(math.Ceil(units))
 	}
 	j.manifestFiles(m)

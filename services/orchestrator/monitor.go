@@ -70,10 +70,7 @@ func (j *job) heed(ctx context.Context, last bool) (stopped bool, err error) {
 // observation gathers what the rules look at.
 func (j *job) observation(last bool) *monitor.Observation {
 	w := &j.watch
-	o := &monitor.Observation{Now: time.Now(), Last: last, Settled: w.committed, Drifted: w.failed[string(failure.TypeDrift)], Drift: w.drift}
-	for _, n := range w.failed {
-		o.Settled += n
-	}
+	o := &monitor.Observation{Now: time.Now(), Last: last, Settled: w.settled(), Drifted: w.failed[string(failure.TypeDrift)], Drift: w.drift}
 	var beats []fleet.Beat
 	if j.s.beats != nil {
 		beats = j.s.beats.Beats()

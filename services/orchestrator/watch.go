@@ -55,6 +55,15 @@ func (w *watch) reset(file *runfile.File) {
 	*w = watch{heeded: heeded, ledger: intake.NewLedger(file), lastInput: time.Now(), failed: map[string]int64{}, failedCells: completion.NewCells(), lags: map[stage.Name]int64{}, owned: owned}
 }
 
+// settled counts the cells that are committed, or have failed for good.
+func (w *watch) settled() int64 {
+	n := w.committed
+	for _, failed := range w.failed {
+		n += failed
+	}
+	return n
+}
+
 // countLive counts what the log says is live.
 func (w *watch) countLive(j *job) {
 	w.files, w.bytes, w.committed, w.fromCache = 0, 0, 0, 0

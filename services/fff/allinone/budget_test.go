@@ -2,6 +2,7 @@ package allinone_test
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -42,6 +43,9 @@ func TestTheBudgetOfReadUnits(t *testing.T) {
 				if n := counted(); n > c.most || n == 0 {
 					t.Errorf("%v read units were used of %v", n, c.most)
 				}
+				if got, want := float64(st.Committed), counted()/0.5; got != want || !strings.Contains(st.Reason, fmt.Sprintf(": %v of ", math.Ceil(counted()))) {
+					t.Errorf("%v cells are committed, %v were paid for; %s", got, want, st.Reason)
+				}
 				r.isCounted(counted())
 				// What was used counts on: another start with the same budget gets no further.
 				before := counted()
@@ -59,7 +63,7 @@ func TestTheBudgetOfReadUnits(t *testing.T) {
 			r.ends(control.Completed)
 			r.isExact()
 			r.isCounted(counted())
-			if n := counted(); n < needs {
+			if n := counted(); n != needs {
 				t.Errorf("%v read units were used, the run needs %v", n, needs)
 			}
 		})
