@@ -24,9 +24,10 @@ var buildFleet = sync.OnceValue(func() error {
 // Fleet is the system in processes of its own: a NATS server, instances of every service,
 // and stand-ins for the backends. Each instance reaches the broker over a link of its own.
 type Fleet struct {
-	URL     string // of the broker, without a link between
-	Broker  *Instance
-	Sandbox *Instance
+	URL      string // of the broker, without a link between
+	DynamoDB string // URL of the stand-in
+	Broker   *Instance
+	Sandbox  *Instance
 
 	t       testing.TB
 	dir     string
@@ -59,7 +60,8 @@ func NewFleet(t testing.TB, j *Job) *Fleet {
 	for name, value := range f.env {
 		f.Sandbox.env[name] = value
 	}
-	f.env["AWS_ENDPOINT_URL_DYNAMODB"] = "http://" + db
+	f.DynamoDB = "http://" + db
+	f.env["AWS_ENDPOINT_URL_DYNAMODB"] = f.DynamoDB
 	f.Sandbox.Start(t)
 	f.Broker = f.instance("nats-server", "nats-server", "-c", f.brokerConfig(nats))
 	f.URL = "nats://" + nats
