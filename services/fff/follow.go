@@ -32,6 +32,8 @@ type follower struct {
 	view  progress.View
 	meter *progress.Meter
 	last  *progress.Frame
+
+	warned int // warnings of the run that were shown
 }
 
 // view makes the view of a command and lets logs appear above it. The returned func
@@ -63,6 +65,10 @@ func (f *follower) until(ctx context.Context) (*progress.Frame, error) {
 			silent = time.Time{}
 			f.last = f.meter.Observe(status, time.Now())
 			f.view.Show(f.last)
+			f.warned = min(f.warned, len(status.Warnings)) // another leader begins anew
+			for ; f.warned < len(status.Warnings); f.warned++ {
+				f.view.Note("warning: " + status.Warnings[f.warned])
+			}
 			if status.TornDown() {
 				return f.last, nil
 			}

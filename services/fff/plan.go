@@ -92,6 +92,9 @@ func (c *planCmd) Run(a *app) error {
 		return err
 	}
 	defer job.close()
+	if _, given := c.Price["on_demand_read_million"]; !given {
+		prices.OnDemandReadMillion = job.expanded.Budget.USDPerMillionReadUnits
+	}
 	demand, bad, err := countDemand(a.soft, job)
 	if err != nil {
 		return err

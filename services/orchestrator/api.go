@@ -56,6 +56,7 @@ func (s *Service) serve(ctx context.Context, g *errgroup.Group, granter *shares.
 		return control.EncodeReply(s.list(ctx))
 	})))
 	err = errors.Join(err, add(desk.ServeDone(s.d.Client, s.done)))
+	err = errors.Join(err, add(desk.ServeSpend(s.d.Client, s.grant)))
 	var mu sync.Mutex
 	err = errors.Join(err, add(desk.ServeShare(s.d.Client, func(data []byte) []byte {
 		var r shares.Request

@@ -14,6 +14,7 @@ import (
 
 	"github.com/fastfeaturefetch/fff/shared/broker/commits"
 	"github.com/fastfeaturefetch/fff/shared/broker/runs"
+	"github.com/fastfeaturefetch/fff/shared/budget"
 	"github.com/fastfeaturefetch/fff/shared/commitlog"
 	"github.com/fastfeaturefetch/fff/shared/completion"
 	"github.com/fastfeaturefetch/fff/shared/control"
@@ -58,6 +59,7 @@ type job struct {
 	copy *localCopy // of the dataset, during the teardown; nil while there is none
 
 	watch    watch
+	spending spending
 	status   atomic.Pointer[control.Status]
 	maxInput atomic.Int64 // bytes of input reserved for the run
 }
@@ -66,6 +68,7 @@ func newJob(s *Service, rec *runs.Record) *job {
 	j := &job{s: s, rec: rec, log: s.d.Log.With().Str("run", rec.Run).Logger(), wake: make(chan struct{}, 1), warm: s.tender(rec.Run)}
 	j.warm.orphan.Store(false)
 	j.forget()
+	j.spending.ledger = budget.NewLedger()
 	j.publish()
 	return j
 }
@@ -303,6 +306,7 @@ func (j *job) load(ctx context.Context) error {
 func (j *job) put(ctx context.Context, change func(*runs.Record)) error {
 	next := *j.rec
 	change(&next)
+	j.noteUsage(&next)
 	if err := j.s.bucket.Put(ctx, &next); err != nil {
 		if errors.Is(err, runs.ErrConflict) {
 			_, rerr := j.refresh(ctx)
@@ -310,7 +314,7 @@ func (j *job) put(ctx context.Context, change func(*runs.Record)) error {
 		}
 		return err
 	}
-	*j.rec = next
+	*j.rec, j.spending.worked = next, 0
 	return nil
 }
 

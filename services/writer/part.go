@@ -137,13 +137,14 @@ func (s *Stage) stageFamily(ctx context.Context, o *ongoing, a *assembly, place 
 	f.File.Name = dataset.PartFile(a.run.Epoch, part)
 	file, err := place.Store.Stage(ctx, a.run.Epoch, place.Token, part, family, f.File.Name, func(w io.Writer) error {
 		var err error
-		f.File.Columns, f.File.Rows, err = dataset.WriteFamily(w, *declared, rows, known)
+		f.File.Columns, f.Stats, err = dataset.WriteFamily(w, *declared, rows, known)
 		return err
 	})
 	if err != nil {
 		return f, err
 	}
 	s.setKnownColumns(o, family, f.File.Columns)
+	f.File.Rows = int64(rows.Len())
 	f.File.Bytes, f.File.Checksum, f.File.UploadID = file.Bytes, file.Checksum, file.UploadID
 	return f, nil
 }

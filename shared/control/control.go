@@ -74,7 +74,8 @@ type Status struct {
 	BySource     map[string]int64 `json:"committed_by_source,omitempty"` // dynamodb, feature_service
 	FailedByCode map[string]int64 `json:"failed_by_code,omitempty"`
 
-	Stages    []StageStatus      `json:"stages,omitempty"` // in the order of the flow
+	Warnings  []string           `json:"warnings,omitempty"` // of the failure policy: cause and cure
+	Stages    []StageStatus      `json:"stages,omitempty"`   // in the order of the flow
 	Files     int                `json:"files"`
 	Bytes     int64              `json:"bytes"`
 	ReadUnits map[string]float64 `json:"read_units,omitempty"` // used, by table

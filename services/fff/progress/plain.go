@@ -3,6 +3,7 @@ package progress
 import (
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"time"
 )
@@ -72,6 +73,13 @@ func cells(f *Frame) string {
 	}
 	if f.Status.BadRecords > 0 {
 		fmt.Fprintf(&b, "  %s bad records", count(f.Status.BadRecords))
+	}
+	units := 0.0
+	for _, n := range f.Status.ReadUnits {
+		units += n
+	}
+	if units > 0 {
+		fmt.Fprintf(&b, "  %s read units", count(int64(math.Ceil(units))))
 	}
 	return b.String()
 }

@@ -94,6 +94,13 @@ func summaryRows(f *Frame) [][2]string {
 	if s.Dataset != "" {
 		rows = append(rows, [2]string{"dataset", s.Dataset})
 	}
+	for i, warning := range s.Warnings {
+		title := ""
+		if i == 0 {
+			title = "warnings"
+		}
+		rows = append(rows, [2]string{title, warning})
+	}
 	return rows
 }
 
