@@ -22,7 +22,8 @@ func TestABudgetHoldsWhenAFetcherIsKilled(t *testing.T) {
 	j.Sandbox.Threads = 64
 	j.Env["FFF_DYNAMO_MAX_IN_FLIGHT"] = "2"
 	j.More = "budget: {max_read_units: 3000}"
-	f, p := start(t, j, 1)
+	f, p, gate := start(t, j, 1)
+	gate.Open()
 	f.Add("dynamo-fetcher")
 	f.AwaitReady()
 	first := f.Of("dynamo-fetcher")[0]
