@@ -15,13 +15,14 @@ func TestAKilledInstanceStopsTheRun(t *testing.T) {
 	j.Sandbox.SlowMin, j.Sandbox.SlowMax = 2*time.Second, 3*time.Second
 	j.Lanes = "max_in_flight: 8"
 	j.More = "failure_policy: {silent_instance: {after: 5s, do: stop}}"
-	f, p := start(t, j, 1)
+	f, p, gate := start(t, j, 1)
 	first := f.Of("fs-slow")[0]
 	hasWork(t, f, first, j)
 	f.Add("fs-slow")
 	f.AwaitReady()
 	first.Term()
 	first.Wait(t)
+	gate.Open()
 	prove(t, f, p, j)
 
 	j.Run = "killed"
