@@ -13,7 +13,8 @@ LINT := bin/golangci-lint-$(LINT_VERSION)
 
 # The race detector needs a C compiler. Without one Go switches cgo off by itself.
 RACE := $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
-TEST_FLAGS ?= -timeout 15m
+# `make check` vets; vetting here too would look through every dependency once more.
+TEST_FLAGS ?= -timeout 15m -vet=off
 
 .PHONY: help
 help: ## Show this list
@@ -47,6 +48,7 @@ lint_module = (cd $(1) && $(CURDIR)/$(LINT) run --allow-parallel-runners --confi
 .PHONY: chaos
 chaos: ## Kill the system 20 times, and 30 rounds of faults in a fleet; FFF_TEST_SEED repeats them
 	cd tests && FFF_CHAOS=1 FFF_CHAOS_REPORT=$(CURDIR)/docs/chaos.md $(GO) test -v -count=1 -timeout 60m ./chaos
+	cd tests && FFF_CHAOS=1 $(GO) test -v -count=1 -timeout 30m -run KilledAtRandom ./warmup
 
 .PHONY: compose
 compose: ## Build the images, bring docker-compose.yml up and kill its containers; needs Docker

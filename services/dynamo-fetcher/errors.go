@@ -26,7 +26,8 @@ type apiError interface {
 	HTTPStatus() int
 }
 
-// outputError is an error of the stage's outputs, with which DynamoDB has nothing to do.
+// outputError is an error of the stage's outputs, or of the run's budget, with which DynamoDB
+// has nothing to do.
 type outputError struct{ err error }
 
 func (e *outputError) Error() string { return e.err.Error() }

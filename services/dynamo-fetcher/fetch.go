@@ -168,6 +168,11 @@ func (f *fetch) exchange(ctx context.Context, number int32, keys []int32) (o out
 		return o, err
 	}
 	defer b.release()
+	spent := spending{}
+	if err := spent.begin(ctx, f, len(keys)); err != nil {
+		return o, err
+	}
+	defer func() { spent.end(o.settled) }()
 	table := f.plan.Calls[number].Table
 	b.request = f.plan.AppendRequest(b.request[:0], table, keys)
 	b.answer, err = f.stage.getter.BatchGet(ctx, f.plan.Run.Tables[table], b.request, b.answer[:0], b.grow)
@@ -182,6 +187,7 @@ func (f *fetch) exchange(ctx context.Context, number int32, keys []int32) (o out
 		emitErr = f.out.Cells(ctx, packed.DynamoDB, fn)
 		return emitErr
 	}, &result)
+	spent.units = result.Units
 	if f.stage.cfg.Consumed != nil && result.Units > 0 {
 		f.stage.cfg.Consumed(f.of, f.plan.Run.Tables[table], result.Units)
 	}

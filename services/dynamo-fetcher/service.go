@@ -3,8 +3,11 @@ package dynamofetcher
 import (
 	"context"
 	"os"
+	"sync"
 
 	"github.com/fastfeaturefetch/fff/services/dynamo-fetcher/awsdynamodb"
+	"github.com/fastfeaturefetch/fff/shared/broker/desk"
+	"github.com/fastfeaturefetch/fff/shared/budget"
 	"github.com/fastfeaturefetch/fff/shared/runner"
 	"github.com/fastfeaturefetch/fff/shared/service"
 	"github.com/fastfeaturefetch/fff/shared/stage"
@@ -37,6 +40,9 @@ const messageBytes = 32 << 20
 type Service struct {
 	d      service.Deps
 	runner *runner.Runner[*work.Block]
+
+	mu     sync.Mutex
+	purses map[string]*budget.Purse // by run
 }
 
 // New makes the service. It reads the AWS configuration and does not connect.
@@ -45,10 +51,11 @@ func New(ctx context.Context, cfg Config, d service.Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{d: d}
+	s := &Service{d: d, purses: map[string]*budget.Purse{}}
 	st := NewStage(client, StageConfig{
 		MaxInFlight: cfg.MaxInFlight,
 		Consumed:    func(run *stage.Run, table string, units float64) { s.runner.Stats().Units(run.ID, table, units) },
+		Purse:       s.purse,
 		Panicked: func(value any, stack []byte) {
 			d.Log.Error().Bytes("stack", stack).Msgf("panic in a call: %v", value)
 		},
@@ -58,6 +65,30 @@ func New(ctx context.Context, cfg Config, d service.Deps) (*Service, error) {
 		Workers: 8, Memory: messageBytes, Grace: d.Grace,
 	}, st, d.Client, d.Metrics, d.Log)
 	return s, nil
+}
+
+// purse gives what is left of a run's budget, nil if it has none. It outlives the run's
+// epochs, as the count of what was used does.
+func (s *Service) purse(run *stage.Run) *budget.Purse {
+	_, bounded := budget.ReadUnits(&run.File.Budget)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !bounded {
+		delete(s.purses, run.ID) // it would not know what is used meanwhile
+		return nil
+	}
+	p := s.purses[run.ID]
+	if p == nil {
+		used := 0.0
+		for _, n := range s.runner.Beat().Runs[run.ID].Units {
+			used += n
+		}
+		p = budget.NewPurse(run.ID, s.d.Instance, used, func(ctx context.Context, ask budget.Ask) (budget.Answer, error) {
+			return desk.Spend(ctx, s.d.Client, ask)
+		})
+		s.purses[run.ID] = p
+	}
+	return p
 }
 
 // State gives starting, ready, draining or stopped.

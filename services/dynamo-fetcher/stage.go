@@ -14,6 +14,7 @@ import (
 
 	"github.com/fastfeaturefetch/fff/services/dynamo-fetcher/answer"
 	"github.com/fastfeaturefetch/fff/services/dynamo-fetcher/plan"
+	"github.com/fastfeaturefetch/fff/shared/budget"
 	"github.com/fastfeaturefetch/fff/shared/failure"
 	"github.com/fastfeaturefetch/fff/shared/room"
 	"github.com/fastfeaturefetch/fff/shared/stage"
@@ -58,6 +59,7 @@ type BatchGetter interface {
 type StageConfig struct {
 	MaxInFlight int                                               // calls at the same time; default 64
 	Consumed    func(run *stage.Run, table string, units float64) // is told the read units of each answer; nil = nobody
+	Purse       func(run *stage.Run) *budget.Purse                // gives what is left of a run's budget; nil, or a nil purse = it has none
 	Panicked    func(value any, stack []byte)                     // is told of a panic in a call, which counts as a failed attempt; nil = nobody
 	Now         func() time.Time                                  // for ttl; time.Now unless given
 }

@@ -16,6 +16,7 @@ type cli struct {
 	Config  configCmd  `cmd:"" help:"Show the settings that come from the environment."`
 	Health  healthCmd  `cmd:"" help:"Ask a service whether it is ready; for the health checks of containers."`
 	Version versionCmd `cmd:"" help:"Show the version."`
+	Guard   guardCmd   `cmd:"" hidden:""`
 }
 
 var helpVars = kong.Vars{

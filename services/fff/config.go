@@ -12,7 +12,6 @@ import (
 	"github.com/fastfeaturefetch/fff/services/sandbox"
 	"github.com/fastfeaturefetch/fff/services/writer"
 	"github.com/fastfeaturefetch/fff/shared/settings"
-	"github.com/fastfeaturefetch/fff/shared/warmup/autoscaler"
 )
 
 // Settings lists every setting of every process, as `fff config` and docs/settings.md
@@ -24,7 +23,6 @@ func Settings() []settings.Group {
 		{Title: "dynamo-fetcher", Spec: &dynamofetcher.Config{}},
 		{Title: "writer", Spec: &writer.Config{}},
 		{Title: "orchestrator", Spec: &orchestrator.Config{}},
-		{Title: "warm-up (orchestrator, fff plan)", Spec: &autoscaler.Config{}},
 		{Title: "sandbox", Spec: &sandbox.Config{}},
 	}
 }

@@ -20,6 +20,10 @@ type pace struct {
 
 var followEvery = pace{poll: 500 * time.Millisecond, cancel: 2 * time.Minute, stop: 30 * time.Second, silence: 5 * time.Minute}
 
+// warmCancel takes the place of pace.cancel for a run that was warmed up: a database takes
+// long to come down, and sometimes to come up before that.
+const warmCancel = 2 * time.Hour
+
 // follower watches a run until it has ended and is torn down.
 type follower struct {
 	s     *session
@@ -28,6 +32,8 @@ type follower struct {
 	view  progress.View
 	meter *progress.Meter
 	last  *progress.Frame
+
+	warned int // warnings of the run that were shown
 }
 
 // view makes the view of a command and lets logs appear above it. The returned func
@@ -59,6 +65,10 @@ func (f *follower) until(ctx context.Context) (*progress.Frame, error) {
 			silent = time.Time{}
 			f.last = f.meter.Observe(status, time.Now())
 			f.view.Show(f.last)
+			f.warned = min(f.warned, len(status.Warnings)) // another leader begins anew
+			for ; f.warned < len(status.Warnings); f.warned++ {
+				f.view.Note("warning: " + status.Warnings[f.warned])
+			}
 			if status.TornDown() {
 				return f.last, nil
 			}

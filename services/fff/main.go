@@ -34,9 +34,10 @@ const (
 // Main runs one command and gives its exit code. getenv expands ${ENV} of run files;
 // process settings come from the environment of the process.
 //
-// The first SIGINT or SIGTERM ends the command in good order, the second hastens it.
+// The first SIGINT or SIGTERM ends the command in good order, the second hastens it, the third
+// leaves even what is scaled up.
 func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) (string, bool)) int {
-	signals := make(chan os.Signal, 2)
+	signals := make(chan os.Signal, 3)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
 	a := &app{
@@ -60,8 +61,8 @@ type app struct {
 	pace   pace
 
 	// soft ends with the first interrupt: take no more work. hard ends with the second:
-	// give up on what remains.
-	soft, hard context.Context
+	// give up on what remains, but bring down what is scaled up. drop ends with the third.
+	soft, hard, drop context.Context
 }
 
 // errInterrupted is the cause of contexts that a signal ended.
@@ -96,17 +97,19 @@ func usage(format string, args ...any) error {
 }
 
 func (a *app) main(ctx context.Context, args []string, signals <-chan os.Signal) int {
-	var cancelSoft, cancelHard context.CancelCauseFunc
-	a.hard, cancelHard = context.WithCancelCause(ctx)
+	var cancelSoft, cancelHard, cancelDrop context.CancelCauseFunc
+	a.drop, cancelDrop = context.WithCancelCause(ctx)
+	a.hard, cancelHard = context.WithCancelCause(a.drop)
 	a.soft, cancelSoft = context.WithCancelCause(a.hard)
+	defer cancelDrop(nil)
 	defer cancelHard(nil)
 	defer cancelSoft(nil)
 	go func() {
-		for _, cancel := range []context.CancelCauseFunc{cancelSoft, cancelHard} {
+		for _, cancel := range []context.CancelCauseFunc{cancelSoft, cancelHard, cancelDrop} {
 			select {
 			case <-signals:
 				cancel(errInterrupted)
-			case <-a.hard.Done():
+			case <-a.drop.Done():
 				return
 			}
 		}

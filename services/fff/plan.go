@@ -17,7 +17,6 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/runfile"
 	"github.com/fastfeaturefetch/fff/shared/settings"
 	"github.com/fastfeaturefetch/fff/shared/warmup"
-	"github.com/fastfeaturefetch/fff/shared/warmup/autoscaler"
 	"github.com/fastfeaturefetch/fff/shared/warmup/backends"
 	"github.com/fastfeaturefetch/fff/shared/warmup/database"
 	"github.com/fastfeaturefetch/fff/shared/warmup/table"
@@ -93,6 +92,9 @@ func (c *planCmd) Run(a *app) error {
 		return err
 	}
 	defer job.close()
+	if _, given := c.Price["on_demand_read_million"]; !given {
+		prices.OnDemandReadMillion = job.expanded.Budget.USDPerMillionReadUnits
+	}
 	demand, bad, err := countDemand(a.soft, job)
 	if err != nil {
 		return err
@@ -172,11 +174,11 @@ func look(ctx context.Context, file *runfile.File, f *forecast.Forecast) ([]plan
 	if len(wishes) == 0 {
 		return nil, nil
 	}
-	var kubernetes autoscaler.Config
-	if err := settings.Load(&kubernetes); err != nil {
+	var at backends.Config
+	if err := settings.Load(&at.Kubernetes); err != nil {
 		return nil, err
 	}
-	all, err := backends.New(ctx, file.WarmUp, kubernetes)
+	all, err := backends.New(ctx, file.WarmUp, at)
 	if err != nil {
 		return nil, usage("%w", err)
 	}

@@ -33,18 +33,29 @@ func (c *runCmd) Run(a *app) error {
 	}
 	defer j.close()
 	store := ""
+	warms := c.NATS == "" && !c.Sandbox && j.expanded.WarmUp != nil
 	var s *session
 	if c.NATS != "" {
 		s, err = a.connect(a.soft, c.NATS)
 	} else {
 		store = c.storeDir(j)
-		s, err = a.startHere(allinone.Options{Store: store, Sandbox: c.Sandbox, Job: j.expanded})
+		s, err = a.startHere(allinone.Options{Store: store, Sandbox: c.Sandbox, Once: true, Job: j.expanded})
 	}
 	if err != nil {
 		return err
 	}
+	release := func() {}
+	if warms {
+		if release, err = guarded(j, store); err != nil {
+			return errors.Join(err, a.stop(s))
+		}
+	}
 	frame, err := a.drive(s, j, c.progressFlags, true)
 	err = also(err, a.stop(s))
+	if warms {
+		err = also(err, a.lastly(j))
+	}
+	release()
 	if store != "" && err == nil && frame.Status.State == control.Completed {
 		err = os.RemoveAll(store)
 		_ = os.Remove(filepath.Dir(store)) // the directory of all stores goes with the last of them
@@ -75,6 +86,9 @@ func (a *app) drive(s *session, j *job, flags progressFlags, owned bool) (*progr
 	view, done := a.view(flags)
 	defer done()
 	f := &follower{s: s, run: j.file.Run, pace: a.pace, view: view, meter: progress.NewMeter(j.expected)}
+	if owned && j.expanded.WarmUp != nil {
+		f.pace.cancel = warmCancel
+	}
 	fresh, err := j.open(a.soft, s)
 	if err != nil && !errors.Is(err, errInterrupted) {
 		return nil, err // a refusal: what the run is, if it is, is not ours to end
@@ -155,8 +169,8 @@ var errEnded = errors.New("the run has ended")
 // cancelRun cancels the run and waits until it is torn down, the second interrupt or
 // the end of patience.
 func (a *app) cancelRun(s *session, f *follower) error {
-	ctx, cancel := context.WithTimeoutCause(a.hard, a.pace.cancel,
-		fmt.Errorf("run %s was not torn down within %s; see `fff runs show %s`", f.run, a.pace.cancel, f.run))
+	ctx, cancel := context.WithTimeoutCause(a.hard, f.pace.cancel,
+		fmt.Errorf("run %s was not torn down within %s; see `fff runs show %s`", f.run, f.pace.cancel, f.run))
 	defer cancel()
 	err := s.ctl.Cancel(ctx, f.run)
 	refused, _ := errors.AsType[*control.Error](err)

@@ -3,6 +3,7 @@ package fff
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -120,11 +121,55 @@ func (c *runsCancelCmd) Run(a *app) error {
 	return a.steer(c.oneRun, "cancelled", (*control.Client).Cancel)
 }
 
-type runsTeardownCmd struct{ oneRun }
+type runsTeardownCmd struct {
+	connection
+	ID  string `arg:"" optional:"" name:"run" help:"Id of the run."`
+	All bool   `help:"Every run that has ended, and whatever is left scaled up."`
+	Dir string `placeholder:"DIR" help:"Ask no broker: bring down what the undo journals of the datasets in this directory, or at s3://bucket/prefix, say is scaled up."`
+}
 
 // Run is called by kong.
 func (c *runsTeardownCmd) Run(a *app) error {
-	return a.steer(c.oneRun, "torn down", (*control.Client).Teardown)
+	switch {
+	case c.ID != "" && c.All:
+		return usage("give a run or --all, not both")
+	case c.Dir != "":
+		return a.tearDownIn(c.Dir, c.ID, c.All)
+	case c.All:
+		return a.tearDownAll(c.connection)
+	case c.ID == "":
+		return usage("name a run, or give --all")
+	}
+	return a.steer(oneRun{c.connection, c.ID}, "torn down", (*control.Client).Teardown)
+}
+
+// tearDownAll tears down every run that has ended, or is gone and has left something up.
+func (a *app) tearDownAll(c connection) error {
+	s, err := a.connect(a.soft, c.NATS)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	all, err := s.ctl.List(a.soft)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for i := range all {
+		run := all[i].Run
+		switch {
+		case all[i].State == control.Stray && len(all[i].WarmUp) == 0:
+		case all[i].State != control.Stray && !all[i].Ended():
+			a.note("run %s is %s; cancel it first", run, all[i].State)
+		default:
+			if err := s.ctl.Teardown(a.soft, run); err != nil {
+				errs = append(errs, fmt.Errorf("run %s: %w", run, err))
+				continue
+			}
+			a.note("run %s is torn down", run)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // steer asks the orchestrator to do something with a run.

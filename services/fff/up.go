@@ -67,7 +67,7 @@ func (c *sandboxCmd) Run(a *app) error {
 		return err
 	}
 	return s.Run(a.soft, func(at sandbox.Endpoints) {
-		fmt.Fprintf(a.stdout, "AWS_ENDPOINT_URL_DYNAMODB=%s\nfeature_service.url: %s\n", at.DynamoDB, at.FeatureService)
+		fmt.Fprintf(a.stdout, "AWS_ENDPOINT_URL_DYNAMODB=%s\nAWS_ENDPOINT_URL_RDS=%s\nfeature_service.url: %s\n", at.DynamoDB, at.RDS, at.FeatureService)
 		a.note("the sandbox is up; end it with Ctrl-C")
 	})
 }

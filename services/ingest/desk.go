@@ -29,26 +29,18 @@ func hold(err error) error {
 	return failure.RetryAfter(300*time.Millisecond, failure.Internal, "%w", err)
 }
 
-// SealedAt implements Desk. It reads the record itself, not a copy that may be old: the
+// Standing implements Desk. It reads the record itself, not a copy that may be old: the
 // moment of the seal decides what belongs to the input.
-func (d *brokerDesk) SealedAt(ctx context.Context, run *stage.Run) (uint64, bool, error) {
+func (d *brokerDesk) Standing(ctx context.Context, run *stage.Run) (Standing, error) {
 	rec, err := d.bucket.Get(ctx, run.ID)
 	if err != nil {
-		return 0, false, hold(err)
+		return Standing{}, hold(err)
 	}
-	return rec.Input.LastSeq, rec.Input.Sealed, nil
+	return Standing{Sealed: rec.Input.Sealed, LastSeq: rec.Input.LastSeq, SomeDone: rec.SkipDone}, nil
 }
 
-// Undone implements Desk. In the first epoch of a new dataset nothing is done yet, and
-// nobody is asked.
+// Undone implements Desk.
 func (d *brokerDesk) Undone(ctx context.Context, run *stage.Run, requests []work.Request) ([]work.Request, error) {
-	rec, err := d.bucket.Get(ctx, run.ID)
-	if err != nil {
-		return nil, hold(err)
-	}
-	if !rec.SkipDone || len(requests) == 0 {
-		return requests, nil
-	}
 	keys := make([]sample.Key, len(requests))
 	for i := range requests {
 		keys[i] = requests[i].Key()

@@ -129,23 +129,20 @@ func TestTheDeskAsksTheRecordTheLeaderAndTheStream(t *testing.T) {
 	d := &brokerDesk{c: b.Client, bucket: runs.Open(b.NC, b.JS)}
 	run := testRun(t)
 	held := func(err error) bool { return err != nil && failure.As(err).Action == failure.HoldOn }
-	if _, _, err := d.SealedAt(t.Context(), run); !held(err) || !errors.Is(err, runs.ErrNotFound) {
+	if _, err := d.Standing(t.Context(), run); !held(err) || !errors.Is(err, runs.ErrNotFound) {
 		t.Errorf("a run without a record: %v, want it asked again", err)
 	}
 	rec := &runs.Record{Run: "demo", Epoch: 1}
 	b.PutRun(rec)
-	if _, sealed, err := d.SealedAt(t.Context(), run); sealed || err != nil {
-		t.Errorf("sealed %v (%v)", sealed, err)
+	if now, err := d.Standing(t.Context(), run); now != (Standing{}) || err != nil {
+		t.Errorf("a new run stands at %+v (%v)", now, err)
 	}
 	requests := []work.Request{{UserID: "u", EpochMS: 1, Families: []string{"c1", "s1", "a1"}}, {UserID: "u", EpochMS: 2, Families: []string{"f1"}}}
-	if got, err := d.Undone(t.Context(), run, requests); err != nil || len(got) != 2 {
-		t.Errorf("of a new dataset %v are undone (%v)", got, err)
-	}
 
 	rec.SkipDone, rec.Input = true, runs.Input{Sealed: true, LastSeq: 3}
 	b.PutRun(rec)
-	if last, sealed, err := d.SealedAt(t.Context(), run); last != 3 || !sealed || err != nil {
-		t.Errorf("sealed %v at %d (%v)", sealed, last, err)
+	if now, err := d.Standing(t.Context(), run); now != (Standing{Sealed: true, LastSeq: 3, SomeDone: true}) || err != nil {
+		t.Errorf("it stands at %+v (%v)", now, err)
 	}
 	if _, err := d.Undone(t.Context(), run, requests); !held(err) || !errors.Is(err, desk.ErrNobody) {
 		t.Errorf("without a leader: %v, want it asked again", err)

@@ -17,14 +17,21 @@ import (
 
 // Desk is what the stage asks the orchestrator and the broker.
 type Desk interface {
-	// SealedAt tells whether the input is sealed, and the last sequence that belongs to it.
-	SealedAt(ctx context.Context, run *stage.Run) (last uint64, sealed bool, err error)
+	// Standing tells how the run stands at this moment.
+	Standing(ctx context.Context, run *stage.Run) (Standing, error)
 	// Undone leaves out of requests the cells that are committed, or have failed.
 	Undone(ctx context.Context, run *stage.Run, requests []work.Request) ([]work.Request, error)
 	// History gives the batches of the run's input between two sequences, both excluded, in
 	// order: what an earlier holder of the run's ingest has decided, and what was lost on
 	// its way and comes again later.
 	History(ctx context.Context, run *stage.Run, after, before uint64, take func(*stage.Message)) error
+}
+
+// Standing is what the work on a batch depends on.
+type Standing struct {
+	Sealed   bool   // the input is
+	LastSeq  uint64 // the last sequence that belongs to a sealed input
+	SomeDone bool   // cells may be committed, or have failed, already
 }
 
 // Stage implements stage.Stage for record batches. A run's batches are worked on one at a
@@ -70,11 +77,11 @@ func (s *Stage) Letter(m *stage.Message, u *Unit) stage.Letter {
 
 // Do implements stage.Stage.
 func (s *Stage) Do(ctx context.Context, m *stage.Message, u *Unit, out stage.Outputs) []stage.Verdict[*Unit] {
-	last, sealed, err := s.desk.SealedAt(ctx, m.Run)
+	now, err := s.desk.Standing(ctx, m.Run)
 	if err != nil {
 		return []stage.Verdict[*Unit]{{Rest: u, Err: err}}
 	}
-	if sealed && m.Sequence > last {
+	if now.Sealed && m.Sequence > now.LastSeq {
 		return []stage.Verdict[*Unit]{{Rest: u, Err: failure.Permanent(failure.AfterSeal, intake.LateReason)}}
 	}
 	b, err := s.take(ctx, m)
@@ -84,9 +91,11 @@ func (s *Stage) Do(ctx context.Context, m *stage.Message, u *Unit, out stage.Out
 	if err != nil {
 		return []stage.Verdict[*Unit]{{Rest: u, Err: err}}
 	}
-	requests, err := s.desk.Undone(ctx, m.Run, b.Requests)
-	if err != nil {
-		return []stage.Verdict[*Unit]{{Rest: u, Err: err}}
+	requests := b.Requests
+	if now.SomeDone && len(requests) > 0 {
+		if requests, err = s.desk.Undone(ctx, m.Run, requests); err != nil {
+			return []stage.Verdict[*Unit]{{Rest: u, Err: err}}
+		}
 	}
 	for i := range requests {
 		if err := route.Send(ctx, m.Run.File, &requests[i], out); err != nil {

@@ -20,21 +20,21 @@ import (
 
 // fakeDesk answers as told; what is not told is: not sealed, nothing done, no history.
 type fakeDesk struct {
-	sealedAt func() (uint64, bool, error)
+	standing func() (Standing, error)
 	undone   func([]work.Request) ([]work.Request, error)
 	history  func(after, before uint64, take func(*stage.Message)) error
 }
 
-func (d *fakeDesk) SealedAt(context.Context, *stage.Run) (uint64, bool, error) {
-	if d.sealedAt == nil {
-		return 0, false, nil
+func (d *fakeDesk) Standing(context.Context, *stage.Run) (Standing, error) {
+	if d.standing == nil {
+		return Standing{SomeDone: d.undone != nil}, nil
 	}
-	return d.sealedAt()
+	return d.standing()
 }
 
 func (d *fakeDesk) Undone(_ context.Context, _ *stage.Run, r []work.Request) ([]work.Request, error) {
 	if d.undone == nil {
-		return r, nil
+		return nil, errors.New("nothing is done, and who asks for what is not?")
 	}
 	return d.undone(r)
 }
@@ -183,7 +183,7 @@ func TestCellsThatAreDoneAreNotAskedForAgain(t *testing.T) {
 }
 
 func TestABatchAfterTheSealIsADeadLetterWhole(t *testing.T) {
-	desk := &fakeDesk{sealedAt: func() (uint64, bool, error) { return 7, true, nil }}
+	desk := &fakeDesk{standing: func() (Standing, error) { return Standing{Sealed: true, LastSeq: 7}, nil }}
 	s := NewStage(desk)
 	var out outputs
 	if v := do(t, s, batch(testRun(t), 7, give(1, "f1")), &out); len(v) != 0 || len(out.text()) != 1 {
@@ -207,7 +207,7 @@ func TestWhatCannotBeAskedIsAskedAgain(t *testing.T) {
 	run := testRun(t)
 	var out outputs
 	for name, desk := range map[string]*fakeDesk{
-		"the seal":      {sealedAt: func() (uint64, bool, error) { return 0, false, away }},
+		"how it stands": {standing: func() (Standing, error) { return Standing{}, away }},
 		"what is done":  {undone: func([]work.Request) ([]work.Request, error) { return nil, away }},
 		"what was sent": {history: func(uint64, uint64, func(*stage.Message)) error { return away }},
 	} {

@@ -43,7 +43,7 @@ func (s *Service) serve(ctx context.Context, g *errgroup.Group, granter *shares.
 		control.SubjectClose:    s.withJob(s.closeInput),
 		control.SubjectStatus:   s.withJob(s.statusOf),
 		control.SubjectCancel:   s.withJob(s.cancel),
-		control.SubjectTeardown: s.withJob(s.tearDown),
+		control.SubjectTeardown: s.tearDownAny,
 		control.SubjectReplay:   s.withJob(s.replay),
 		control.SubjectDrop:     s.drop,
 	}
@@ -56,6 +56,7 @@ func (s *Service) serve(ctx context.Context, g *errgroup.Group, granter *shares.
 		return control.EncodeReply(s.list(ctx))
 	})))
 	err = errors.Join(err, add(desk.ServeDone(s.d.Client, s.done)))
+	err = errors.Join(err, add(desk.ServeSpend(s.d.Client, s.grant)))
 	var mu sync.Mutex
 	err = errors.Join(err, add(desk.ServeShare(s.d.Client, func(data []byte) []byte {
 		var r shares.Request
@@ -107,6 +108,11 @@ func (s *Service) list(ctx context.Context) ([]*control.Status, error) {
 		all = append(all, j.view())
 	}
 	s.mu.Unlock()
+	for _, t := range s.orphans() {
+		up, waiting := t.view()
+		all = append(all, &control.Status{Run: t.run, State: control.Stray, WarmUp: up, Waiting: waiting,
+			Reason: "the run is gone, and what it had scaled up is brought down"})
+	}
 	strays, err := s.strays(ctx, func(j *job) bool { return j == nil })
 	if err != nil {
 		return nil, err
@@ -131,7 +137,7 @@ func (s *Service) closeInput(ctx context.Context, j *job, r *broker.Request) (an
 	if j.rec.Input.Sealed {
 		return control.Closed{Sealed: req.Records == j.rec.Input.Records, RecordsSeen: j.rec.Input.Records}, nil
 	}
-	if !j.rec.State.Working() {
+	if !j.rec.State.Working() && j.rec.State != runs.WarmingUp {
 		return nil, control.Errorf(control.CodeWrongState, "run %s is %s; its input cannot be closed", j.rec.Run, j.rec.State)
 	}
 	if !j.restored {
@@ -145,7 +151,9 @@ func (s *Service) closeInput(ctx context.Context, j *job, r *broker.Request) (an
 		return control.Closed{RecordsSeen: j.watch.records}, nil
 	}
 	err := j.put(ctx, func(r *runs.Record) {
-		r.State = runs.Draining
+		if r.State.Working() {
+			r.State = runs.Draining
+		}
 		r.Input = runs.Input{Sealed: true, LastSeq: j.watch.lastRead, Records: req.Records, Hash: req.InputHash}
 	})
 	if err != nil {
@@ -168,12 +176,27 @@ func (s *Service) cancel(ctx context.Context, j *job, _ *broker.Request) (any, e
 	return struct{}{}, nil
 }
 
+// tearDownAny takes down what is left of a run, be it known or not.
+func (s *Service) tearDownAny(ctx context.Context, run string, r *broker.Request) (any, error) {
+	for _, t := range s.orphans() {
+		if t.run == run && !t.isDown() {
+			return nil, t.stillUp()
+		} else if t.run == run {
+			return struct{}{}, nil
+		}
+	}
+	return s.withJob(s.tearDown)(ctx, run, r)
+}
+
 // tearDown takes down what an ended run has left behind: its dead letters and its record.
 func (s *Service) tearDown(ctx context.Context, j *job, _ *broker.Request) (any, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if !j.rec.State.Ended() {
 		return nil, control.Errorf(control.CodeWrongState, "run %s is %s; cancel it first", j.rec.Run, j.rec.State)
+	}
+	if !j.cooled() {
+		return nil, j.warm.stillUp()
 	}
 	if j.rec.Teardown == runs.TeardownPending {
 		if err := j.teardown(ctx); err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -13,7 +12,6 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/broker"
 	"github.com/fastfeaturefetch/fff/shared/broker/runs"
 	"github.com/fastfeaturefetch/fff/shared/control"
-	"github.com/fastfeaturefetch/fff/shared/dataset"
 	"github.com/fastfeaturefetch/fff/shared/runfile"
 	"github.com/fastfeaturefetch/fff/streams"
 )
@@ -84,6 +82,7 @@ func (s *Service) jobToOpen(ctx context.Context, g *errgroup.Group, file *runfil
 	j.idle = true
 	s.jobs[file.Run] = j
 	g.Go(func() error { j.loop(ctx); return nil })
+	g.Go(func() error { j.warm.loop(ctx); return nil })
 	return j, nil
 }
 
@@ -139,6 +138,9 @@ func (j *job) openAs(ctx context.Context, takeOver, working bool) error {
 	if err := j.legible(ctx, takeOver); err != nil {
 		return err
 	}
+	if err := j.beginUsage(ctx); err != nil {
+		return err
+	}
 	if err := j.claim(ctx, takeOver); err != nil {
 		return err
 	}
@@ -147,10 +149,13 @@ func (j *job) openAs(ctx context.Context, takeOver, working bool) error {
 	}
 	return j.open(ctx, func(r *runs.Record) {
 		r.FailedFrom = r.Epoch
+		if working && r.Input.Sealed {
+			r.State = runs.Draining
+		}
+		if warms(j.file) {
+			r.State = runs.WarmingUp
+		}
 		if working {
-			if r.Input.Sealed {
-				r.State = runs.Draining
-			}
 			return
 		}
 		r.Input, r.Round, r.Replayed = runs.Input{}, 0, nil
@@ -177,16 +182,9 @@ func checkResume(before string, file *runfile.File) error {
 // checkManifest is checkResume for the run file that made the dataset: the run's record is
 // gone when the broker's store is.
 func (j *job) checkManifest(ctx context.Context) error {
-	data, err := j.store.Get(ctx, dataset.ManifestName)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	m, err := j.oldManifest(ctx)
+	if err != nil || m == nil {
 		return err
-	}
-	m, err := dataset.DecodeManifest(data)
-	if err != nil {
-		return nil //nolint:nilerr // it is written anew at the end; the files are judged by their indexes
 	}
 	file, err := runfile.Parse(j.rec.Run, []byte(j.rec.RunFile)) // unexpanded, as the manifest's
 	if err != nil {

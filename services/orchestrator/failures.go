@@ -42,6 +42,9 @@ func (j *job) readLetters(ctx context.Context) error {
 			return err
 		}
 		w.lastLetter = l.Sequence
+		if l.Code == string(failure.TypeDrift) {
+			w.drift = l.Reason
+		}
 		for key, family := range cellsOf(l) {
 			if w.failedCells.Add(family, j.samples.Add(key)) {
 				w.failed[l.Code]++

@@ -14,6 +14,7 @@ import (
 
 	"github.com/fastfeaturefetch/fff/shared/broker/commits"
 	"github.com/fastfeaturefetch/fff/shared/broker/runs"
+	"github.com/fastfeaturefetch/fff/shared/budget"
 	"github.com/fastfeaturefetch/fff/shared/commitlog"
 	"github.com/fastfeaturefetch/fff/shared/completion"
 	"github.com/fastfeaturefetch/fff/shared/control"
@@ -44,6 +45,10 @@ type job struct {
 	idle     bool // made for an opening that has not succeeded yet: there is nothing to do
 	gone     bool
 
+	warm  *tender // of what is scaled up for the run
+	order *order  // what the run's warm-up raises; nil until the demand is known
+	left  bool    // something may have been left scaled up before
+
 	// What is committed, by the indexes of the live files.
 	samples   *completion.Samples
 	committed *completion.Cells
@@ -54,13 +59,16 @@ type job struct {
 	copy *localCopy // of the dataset, during the teardown; nil while there is none
 
 	watch    watch
+	spending spending
 	status   atomic.Pointer[control.Status]
 	maxInput atomic.Int64 // bytes of input reserved for the run
 }
 
 func newJob(s *Service, rec *runs.Record) *job {
-	j := &job{s: s, rec: rec, log: s.d.Log.With().Str("run", rec.Run).Logger(), wake: make(chan struct{}, 1)}
+	j := &job{s: s, rec: rec, log: s.d.Log.With().Str("run", rec.Run).Logger(), wake: make(chan struct{}, 1), warm: s.tender(rec.Run)}
+	j.warm.orphan.Store(false)
 	j.forget()
+	j.spending.ledger = budget.NewLedger()
 	j.publish()
 	return j
 }
@@ -127,6 +135,9 @@ func (j *job) step(ctx context.Context) error {
 		return nil
 	}
 	err := j.advance(ctx)
+	if !errors.Is(err, errTakenOver) {
+		j.tend() // also when a step fails again and again
+	}
 	if errors.Is(err, commits.ErrBase) {
 		err = j.relog(ctx, err)
 	}
@@ -143,7 +154,10 @@ func (j *job) advance(ctx context.Context) error {
 		}
 	}
 	if j.rec.State.Ended() {
-		if j.rec.Teardown != runs.TeardownPending {
+		if j.store == nil && (j.left || j.rec.Teardown == runs.TeardownPending) {
+			_ = j.prepare(ctx) // without the dataset what the broker's journal knows is brought down
+		}
+		if j.rec.Teardown != runs.TeardownPending || !j.cooled() {
 			return nil
 		}
 		if err := j.teardown(ctx); !errors.Is(err, errCopying) {
@@ -157,9 +171,13 @@ func (j *job) advance(ctx context.Context) error {
 		}
 	}
 	if j.rec.State == runs.Finalising {
+		j.tend() // before anything that takes long, or fails
 		return j.finalise(ctx)
 	}
-	return j.look(ctx)
+	if err := j.look(ctx); err != nil {
+		return err
+	}
+	return j.warmUp(ctx)
 }
 
 // errRunFile says that the run file cannot be used by this instance, as when a variable
@@ -178,6 +196,7 @@ func (j *job) prepare(ctx context.Context) error {
 	}
 	j.file, j.store, j.rec.Dataset = file, store, where
 	j.maxInput.Store(file.Input.MaxBytes)
+	j.findJournal(ctx)
 	j.commits = commits.New(j.s.d.Client, j.rec.Run, j.base)
 	j.rolls = 0
 	return nil
@@ -287,6 +306,7 @@ func (j *job) load(ctx context.Context) error {
 func (j *job) put(ctx context.Context, change func(*runs.Record)) error {
 	next := *j.rec
 	change(&next)
+	j.noteUsage(&next)
 	if err := j.s.bucket.Put(ctx, &next); err != nil {
 		if errors.Is(err, runs.ErrConflict) {
 			_, rerr := j.refresh(ctx)
@@ -294,7 +314,7 @@ func (j *job) put(ctx context.Context, change func(*runs.Record)) error {
 		}
 		return err
 	}
-	*j.rec = next
+	*j.rec, j.spending.worked = next, 0
 	return nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"maps"
 	"math"
 	"slices"
 	"time"
@@ -26,14 +25,14 @@ const (
 func (j *job) manifest(ctx context.Context, proof *reconciliation, lost *completion.Cells, unaccounted bool, final map[string][]dataset.FinalColumn, outcome runs.State, now time.Time) (*dataset.Manifest, error) {
 	m := &dataset.Manifest{
 		Run: j.rec.Run, State: string(outcome), Broker: j.s.system, RunFile: j.rec.RunFile, RunFileHash: j.rec.Hash,
-		StartedAt: j.rec.StartedAt, EndedAt: now, Versions: dataset.Versions(), ReadUnits: map[string]int64{},
+		StartedAt: j.rec.StartedAt, EndedAt: now, Versions: dataset.Versions(), ReadUnits: map[string]int64{}, Warnings: j.watch.heeded.warnings,
 		Records: dataset.ManifestRecords{Seen: max(proof.records, j.rec.Input.Records), Failed: proof.badRecords + proof.lostRecords},
 	}
 	if err := j.history(ctx, m, now); err != nil {
 		return nil, err
 	}
-	for table, units := range j.s.readUnits(j.rec.Run) {
-		m.ReadUnits[table] += int64(math.Ceil(units))
+	for table, units := range j.newestUnits(ctx) {
+		m.ReadUnits[table] = int64(math.Ceil(units))
 	}
 	j.manifestFiles(m)
 	if unaccounted {
@@ -82,8 +81,8 @@ func (j *job) cachedByFamily() map[string]int64 {
 	return byFamily
 }
 
-// history takes over, from the manifest that was there before, the epochs and the read
-// units, and adds the epochs of this time.
+// history takes over the epochs from the manifest that was there before, and adds those of
+// this time.
 func (j *job) history(ctx context.Context, m *dataset.Manifest, now time.Time) error {
 	data, err := j.store.Get(ctx, dataset.ManifestName)
 	switch {
@@ -97,9 +96,6 @@ func (j *job) history(ctx context.Context, m *dataset.Manifest, now time.Time) e
 			break
 		}
 		m.Epochs = old.Epochs
-		if len(j.rec.Epochs) > 0 && len(old.Epochs) > 0 && old.Epochs[len(old.Epochs)-1].Epoch < j.rec.Epochs[0].Epoch {
-			maps.Copy(m.ReadUnits, old.ReadUnits)
-		}
 	}
 	for i, e := range j.rec.Epochs {
 		if slices.ContainsFunc(m.Epochs, func(o dataset.ManifestEpoch) bool { return o.Epoch == e.Epoch }) {

@@ -24,11 +24,13 @@ import (
 // A run that was being stopped stays so.
 func (j *job) reopen(ctx context.Context, why string) error {
 	j.log.Info().Str("why", why).Msg("opening the next epoch")
-	outcome, reason := j.rec.Outcome, j.rec.Reason
+	outcome, reason, warming := j.rec.Outcome, j.rec.Reason, j.rec.State == runs.WarmingUp
 	return j.open(ctx, func(r *runs.Record) {
 		switch {
 		case outcome != "":
 			r.State, r.Outcome, r.Reason = runs.Finalising, outcome, reason
+		case warming:
+			r.State = runs.WarmingUp
 		case r.Input.Sealed:
 			r.State = runs.Draining
 		}
@@ -138,6 +140,7 @@ func (j *job) open(ctx context.Context, change func(*runs.Record)) error {
 	if err := streams.OpenConsumers(ctx, j.s.d.Client.JS, j.rec.Run, j.s.cfg.AckWait); err != nil {
 		return err
 	}
+	j.order = nil
 	first := j.rec.Epoch == 0
 	now := time.Now().UTC()
 	err = j.put(ctx, func(r *runs.Record) {

@@ -22,6 +22,7 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/commitlog"
 	"github.com/fastfeaturefetch/fff/shared/dataset"
 	"github.com/fastfeaturefetch/fff/shared/destination"
+	"github.com/fastfeaturefetch/fff/shared/forecast"
 	"github.com/fastfeaturefetch/fff/shared/intake"
 	"github.com/fastfeaturefetch/fff/shared/runfile"
 	"github.com/fastfeaturefetch/fff/shared/runner"
@@ -29,14 +30,30 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/settings"
 	"github.com/fastfeaturefetch/fff/shared/shares"
 	"github.com/fastfeaturefetch/fff/shared/stage"
+	"github.com/fastfeaturefetch/fff/shared/warmup"
+	"github.com/fastfeaturefetch/fff/shared/warmup/autoscaler"
+	"github.com/fastfeaturefetch/fff/shared/warmup/awsapi"
+	"github.com/fastfeaturefetch/fff/shared/warmup/backends"
 	"github.com/fastfeaturefetch/fff/streams"
 )
+
+// Kubernetes says where its API server is.
+type Kubernetes = autoscaler.Config
 
 // Config is what the environment says of the orchestrator.
 type Config struct {
 	Replicas int `envconfig:"FFF_STREAM_REPLICAS" default:"1" unit:"replicas" desc:"Replicas of every stream; 3 on a cluster of three servers."`
 	// AckWait is given to a run's consumers when the run is opened.
 	AckWait time.Duration `envconfig:"FFF_ACK_WAIT" default:"30s" min:"5s" max:"10m" desc:"How long the broker waits for a word on a message from the instance that has it, before another one gets it. It is what kill -9 costs; an instance that is stopped for longer does its work twice, without harm."`
+
+	// Watch is how long a call of an instance that was stopped may take to arrive. < 0 = there
+	// is nobody who could have been.
+	Watch time.Duration `envconfig:"FFF_WARMUP_WATCH" default:"15m" min:"1s" max:"24h" desc:"How long what a warm-up had raised is looked at after it was brought down: a call of an instance that was stopped meanwhile may still arrive."`
+
+	Kubernetes // where autoscalers are
+
+	// AWS are the stand-ins of a sandbox in the same process, if there is one.
+	AWS awsapi.Endpoints `ignored:"true"`
 
 	// Store is the directory of an embedded broker's store, "" otherwise. It goes into
 	// _owner, so that another process on this machine can tell whether we live.
@@ -45,13 +62,13 @@ type Config struct {
 
 // MemoryBound tells what the service takes at the most. For each sample of a run it has, in
 // the completion index, its key and number, and bits of its families in several sets; while
-// it reconciles the input is in a ledger, too. Beside them there are the indexes that it
+// it reconciles the input is in a ledger, too; before its records flow, its demand. Beside them there are the indexes that it
 // reads and the row groups that it writes anew.
 func (c Config) MemoryBound() service.Memory {
 	m := service.MemoryFor(
 		service.Room{For: "completion indexes that are read", Bytes: indexBytes},
 		service.Room{For: "files that are written anew", Bytes: rewriteBytes})
-	m.PerSample = indexBytesPerSample + intake.BytesPerSample
+	m.PerSample = indexBytesPerSample + max(intake.BytesPerSample, forecast.BytesPerSample)
 	return m
 }
 
@@ -83,6 +100,13 @@ type Service struct {
 	swapFiles int           // that one entry of the log swaps
 	copyPause time.Duration // after the first try of a local copy that failed
 
+	// openBackends connects to what a warm-up can raise; nil where it only brings down.
+	openBackends func(context.Context, *runfile.WarmUp) ([]warmup.Backend, error)
+	poll         time.Duration // between two looks at what is being raised or brought down
+
+	tending sync.Mutex
+	tenders map[string]*tender // by run
+
 	mu       sync.Mutex
 	system   string // id of this system, which owns datasets
 	jobs     map[string]*job
@@ -93,8 +117,16 @@ type Service struct {
 
 // New makes the service. It starts nothing.
 func New(cfg Config, d service.Deps) *Service {
-	s := &Service{cfg: cfg, d: d, bucket: runs.Open(d.Client.NC, d.Client.JS), lease: fleet.NewLease(d.Client, "leader", d.Instance), jobs: map[string]*job{}, swapFiles: commitlog.MaxSwapFiles, copyPause: copyPause}
+	s := &Service{
+		cfg: cfg, d: d,
+		bucket: runs.Open(d.Client.NC, d.Client.JS), lease: fleet.NewLease(d.Client, "leader", d.Instance),
+		jobs: map[string]*job{}, tenders: map[string]*tender{},
+		swapFiles: commitlog.MaxSwapFiles, copyPause: copyPause, poll: warmUpPoll,
+	}
 	s.openStore = new(destination.Opener).Open
+	s.openBackends = func(ctx context.Context, w *runfile.WarmUp) ([]warmup.Backend, error) {
+		return backends.New(ctx, w, backends.Config{Kubernetes: cfg.Kubernetes, AWS: cfg.AWS})
+	}
 	s.state.Store("starting")
 	return s
 }
@@ -123,9 +155,12 @@ func (s *Service) Run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { s.state.CompareAndSwap("ready", "draining") })()
 	return service.Announced(ctx, s.d.Client, "fff-orchestrator", s.beat,
 		func(ctx context.Context) error {
-			s.lease.Keep(ctx, func(ctx context.Context) {
-				if err := s.lead(ctx); err != nil && ctx.Err() == nil {
+			s.lease.Keep(ctx, func(leading context.Context) {
+				if err := s.lead(leading); err != nil && leading.Err() == nil {
 					s.d.Log.Error().Err(err).Msg("leading failed; giving the lease back")
+				}
+				if ctx.Err() != nil { // the lease is ours until we return
+					s.lowerAll(context.WithoutCancel(ctx))
 				}
 			})
 			return nil
@@ -174,8 +209,15 @@ func (s *Service) lead(ctx context.Context) error {
 	s.mu.Lock()
 	s.jobs = map[string]*job{}
 	s.mu.Unlock()
+	s.tending.Lock()
+	s.tenders = map[string]*tender{}
+	s.tending.Unlock()
+	left, err := s.leftBehind(ctx, all, func(t *tender) { g.Go(func() error { t.loop(ctx); return nil }) })
+	if err != nil {
+		return err
+	}
 	for _, rec := range all {
-		s.start(ctx, g, rec)
+		s.start(ctx, g, rec, left[rec.Run])
 	}
 	parts := runner.New(runner.Config{
 		Stage: stage.Parts, Service: "orchestrator", Instance: s.d.Instance,
@@ -199,14 +241,19 @@ func (s *Service) lead(ctx context.Context) error {
 }
 
 // start begins to look after a run.
-func (s *Service) start(ctx context.Context, g *errgroup.Group, rec *runs.Record) *job {
+func (s *Service) start(ctx context.Context, g *errgroup.Group, rec *runs.Record, left bool) *job {
 	j := newJob(s, rec)
+	j.left = left
 	s.mu.Lock()
 	s.jobs[rec.Run] = j
 	s.mu.Unlock()
 	g.Go(func() error { j.loop(ctx); return nil })
+	g.Go(func() error { j.warm.loop(ctx); return nil })
 	return j
 }
+
+// warmUpPoll is a second: a table takes some, a database many minutes.
+const warmUpPoll = time.Second
 
 func (s *Service) job(run string) *job {
 	s.mu.Lock()

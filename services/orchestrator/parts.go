@@ -122,6 +122,7 @@ func (j *job) decideOnce(ctx context.Context, staged *commitlog.Staged) error {
 
 // took notes the cells of a part that was committed.
 func (j *job) took(part *dataset.Part) {
+	j.watch.heeded.committed(part)
 	for i := range part.Families {
 		f := &part.Families[i]
 		j.committed.AddPart(j.samples, part, f)

@@ -2,6 +2,7 @@ package orchestrator
 
 import (
 	"maps"
+	"slices"
 
 	"github.com/fastfeaturefetch/fff/shared/broker/fleet"
 	"github.com/fastfeaturefetch/fff/shared/control"
@@ -18,6 +19,8 @@ func (j *job) publish() {
 		Requested: w.requested, Committed: w.committed,
 		BySource:     map[string]int64{sourceDynamoDB: w.fromCache, sourceFeatureService: w.committed - w.fromCache},
 		FailedByCode: maps.Clone(w.failed),
+		ReadUnits:    j.readUnits(),
+		Warnings:     slices.Clone(w.heeded.warnings),
 		Files:        w.files, Bytes: w.bytes, Dataset: r.Dataset, StartedAt: r.StartedAt, EndedAt: r.EndedAt,
 	}
 	if w.failedCells != nil && !r.State.Ended() {
@@ -34,10 +37,10 @@ func (j *job) publish() {
 	j.status.Store(st)
 }
 
-// view gives the status as last published, with the newest counts of the instances.
+// view gives the status as last published.
 func (j *job) view() *control.Status {
 	st := *j.status.Load()
-	st.ReadUnits = j.s.readUnits(st.Run)
+	st.WarmUp, st.Waiting = j.warm.view()
 	return &st
 }
 
@@ -78,18 +81,4 @@ func (j *job) stages() []control.StageStatus {
 		all = append(all, st)
 	}
 	return all
-}
-
-// readUnits adds up the read units that the instances have used for a run, by table.
-func (s *Service) readUnits(run string) map[string]float64 {
-	if s.beats == nil {
-		return nil
-	}
-	units := map[string]float64{}
-	for _, b := range s.beats.Beats() {
-		for table, n := range b.Runs[run].Units {
-			units[table] += n
-		}
-	}
-	return units
 }

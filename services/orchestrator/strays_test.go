@@ -85,7 +85,7 @@ func TestBatchesOfARunThatIsBeingOpened(t *testing.T) {
 	w.b.Publish(subject, []byte("{}"))
 	drop := func() int {
 		w.must(l.s.dropStray(w.ctx(), stray{run: w.run, batches: 1}, 0))
-		return int(w.b.Count(streams.Ingest, subject))
+		return w.b.Count(streams.Ingest, subject)
 	}
 	l.mu.Lock()
 	if n := drop(); n != 1 {

@@ -155,7 +155,7 @@ func (j *job) disown(ctx context.Context) error {
 func (j *job) abandon(ctx context.Context) error {
 	j.log.Error().Msg("another system has taken the dataset over; this run ends here")
 	js := j.s.d.Client.JS
-	err := errors.Join(streams.CloseConsumers(ctx, js, j.rec.Run), streams.Purge(ctx, js, j.rec.Run))
+	err := errors.Join(j.leaveJournal(ctx), streams.CloseConsumers(ctx, js, j.rec.Run), streams.Purge(ctx, js, j.rec.Run))
 	if err != nil {
 		return err
 	}

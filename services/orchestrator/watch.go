@@ -38,17 +38,32 @@ type watch struct {
 	lastLetter  uint64            // sequence of the dead letter read last
 	failedCells *completion.Cells // cells in dead letters; some may be committed since
 	failed      map[string]int64  // by code
+	drift       string            // reason of the last cell that did not fit its declared types
 
 	lags  map[stage.Name]int64
 	quiet int // looks in a row at which nothing was under way
 
+	demand *demand // while the run is warmed up; nil until a record has come
+
 	owned   time.Time
 	trouble string // why the last step failed
+
+	heeded heeded
 }
 
 func (w *watch) reset(file *runfile.File) {
-	owned := w.owned
-	*w = watch{ledger: intake.NewLedger(file), lastInput: time.Now(), failed: map[string]int64{}, failedCells: completion.NewCells(), lags: map[stage.Name]int64{}, owned: owned}
+	owned, heeded := w.owned, w.heeded
+	heeded.begin(file)
+	*w = watch{heeded: heeded, ledger: intake.NewLedger(file), lastInput: time.Now(), failed: map[string]int64{}, failedCells: completion.NewCells(), lags: map[stage.Name]int64{}, owned: owned}
+}
+
+// settled counts the cells that are committed, or have failed for good.
+func (w *watch) settled() int64 {
+	n := w.committed
+	for _, failed := range w.failed {
+		n += failed
+	}
+	return n
 }
 
 // countLive counts what the log says is live.
@@ -95,7 +110,14 @@ func (j *job) look(ctx context.Context) error {
 		j.watch.quiet = 0
 		return err
 	}
-	if j.watch.quiet >= 2 && j.rec.Input.Sealed {
+	if stopped, err := j.account(ctx); stopped || err != nil {
+		return err
+	}
+	last := j.watch.quiet >= 2 && j.rec.Input.Sealed
+	if stopped, err := j.heed(ctx, last); stopped || err != nil {
+		return err
+	}
+	if last {
 		return j.put(ctx, func(r *runs.Record) { r.State = runs.Finalising })
 	}
 	return nil
@@ -133,6 +155,7 @@ func (j *job) takeInput(m *stage.Message) {
 	for i := range b.Requests {
 		w.requested += int64(b.Requests[i].Cells())
 	}
+	j.count(b.Requests)
 	w.samples = w.ledger.Samples()
 }
 

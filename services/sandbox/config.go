@@ -12,16 +12,17 @@ import (
 
 // Config holds the sandbox's settings.
 type Config struct {
-	DynamoDBAddr       string `envconfig:"FFF_SANDBOX_DYNAMODB_ADDR" default:"127.0.0.1:8000" desc:"Address of the stand-in for DynamoDB, as host:port; port 0 takes a free one."`
+	DynamoDBAddr       string `envconfig:"FFF_SANDBOX_DYNAMODB_ADDR" default:"127.0.0.1:8000" desc:"Address of the stand-in for DynamoDB and RDS, as host:port; port 0 takes a free one."`
 	FeatureServiceAddr string `envconfig:"FFF_SANDBOX_FEATURE_SERVICE_ADDR" default:"127.0.0.1:8090" desc:"Address of the stand-in for the feature service, as host:port; port 0 takes a free one."`
 
 	FeaturesPerFamily int     `envconfig:"FFF_SANDBOX_FEATURES_PER_FAMILY" default:"60" min:"1" max:"2000" desc:"Features of each family; those that the run file declares come first."`
 	HitRatio          float64 `envconfig:"FFF_SANDBOX_HIT_RATIO" default:"0.8" min:"0" max:"1" desc:"Share of the cached cells that have a DynamoDB item."`
 	ExpiredRatio      float64 `envconfig:"FFF_SANDBOX_EXPIRED_RATIO" default:"0" min:"0" max:"1" desc:"Share of the items that are past their time to live, if the run file names one."`
 
-	ReadUnits       int64         `envconfig:"FFF_SANDBOX_READ_UNITS" default:"0" min:"0" max:"40000" desc:"Provisioned read units of the tables; 0 makes them on demand, without throttling."`
-	TableUpdateTime time.Duration `envconfig:"FFF_SANDBOX_TABLE_UPDATE_TIME" default:"2s" min:"0s" max:"1h" desc:"How long a change of a table's capacity takes."`
-	DynamoDBLatency time.Duration `envconfig:"FFF_SANDBOX_DYNAMODB_LATENCY" default:"0s" min:"0s" max:"1m" desc:"How long a read of DynamoDB takes at least."`
+	ReadUnits          int64         `envconfig:"FFF_SANDBOX_READ_UNITS" default:"0" min:"0" max:"40000" desc:"Provisioned read units of the tables; 0 makes them on demand, without throttling."`
+	TableUpdateTime    time.Duration `envconfig:"FFF_SANDBOX_TABLE_UPDATE_TIME" default:"2s" min:"0s" max:"1h" desc:"How long a change of a table's capacity takes."`
+	DatabaseUpdateTime time.Duration `envconfig:"FFF_SANDBOX_DATABASE_UPDATE_TIME" default:"4s" min:"0s" max:"1h" desc:"How long a change of an RDS instance's class, or of a cluster's capacity, takes."`
+	DynamoDBLatency    time.Duration `envconfig:"FFF_SANDBOX_DYNAMODB_LATENCY" default:"0s" min:"0s" max:"1m" desc:"How long a read of DynamoDB takes at least."`
 
 	Threads    int           `envconfig:"FFF_SANDBOX_THREADS" default:"64" min:"1" max:"10000" desc:"Requests that the feature service works on at the same time."`
 	Queue      int           `envconfig:"FFF_SANDBOX_QUEUE" default:"256" min:"0" max:"100000" desc:"Requests that wait for one of its threads."`

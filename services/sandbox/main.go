@@ -27,7 +27,7 @@ func Main(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	return s.Run(ctx, func(at Endpoints) {
-		fmt.Fprintf(out, "AWS_ENDPOINT_URL_DYNAMODB=%s\nfeature_service.url: %s\n", at.DynamoDB, at.FeatureService)
+		fmt.Fprintf(out, "AWS_ENDPOINT_URL_DYNAMODB=%s\nAWS_ENDPOINT_URL_RDS=%s\nfeature_service.url: %s\n", at.DynamoDB, at.RDS, at.FeatureService)
 	})
 }
 

@@ -1,4 +1,4 @@
-// Package sandbox runs stand-ins for what Fast Feature Fetch talks to: DynamoDB and a
+// Package sandbox runs stand-ins for what Fast Feature Fetch talks to: DynamoDB, RDS and a
 // feature service. They serve the demo, tests and benchmarks. All that they answer
 // follows from the run file and the settings, so [Truth] can say what a dataset must
 // hold.
@@ -16,6 +16,7 @@ import (
 
 	"github.com/fastfeaturefetch/fff/services/sandbox/dynamodb"
 	"github.com/fastfeaturefetch/fff/services/sandbox/featureservice"
+	"github.com/fastfeaturefetch/fff/services/sandbox/rds"
 	"github.com/fastfeaturefetch/fff/shared/runfile"
 )
 
@@ -26,6 +27,7 @@ const FeaturesPath = "/features"
 // Endpoints says where the stand-ins listen.
 type Endpoints struct {
 	DynamoDB       string // base URL, for AWS_ENDPOINT_URL_DYNAMODB
+	RDS            string // the same URL, for AWS_ENDPOINT_URL_RDS
 	FeatureService string // URL, for feature_service.url
 }
 
@@ -38,8 +40,9 @@ type Faults struct {
 
 // Sandbox is the set of stand-ins.
 type Sandbox struct {
-	// DynamoDB and FeatureService are the stand-ins, for their counters.
+	// DynamoDB, RDS and FeatureService are the stand-ins, for their counters.
 	DynamoDB       *dynamodb.Server
+	RDS            *rds.Server
 	FeatureService *featureservice.Server
 
 	cfg     Config
@@ -62,6 +65,7 @@ func New(cfg Config, f *runfile.File) (*Sandbox, error) {
 		Latency:        cfg.DynamoDBLatency,
 		BeforeBatchGet: s.beforeBatchGet,
 	})
+	s.RDS = rds.New(rds.Config{StartTime: cfg.DatabaseUpdateTime / 4, UpdateTime: cfg.DatabaseUpdateTime})
 	s.FeatureService = featureservice.New(featureservice.Config{
 		Threads: cfg.Threads, Queue: cfg.Queue, Overflow: featureservice.Overflow(cfg.Overflow), RetryAfter: cfg.RetryAfter,
 		Latency: s.latency, FeaturesPerFamily: cfg.FeaturesPerFamily, Before: s.beforeFeatures,
@@ -72,11 +76,29 @@ func New(cfg Config, f *runfile.File) (*Sandbox, error) {
 	return s, s.AddRun(f)
 }
 
-// AddRun makes the tables of a run, and serves its families with the features that it
-// declares. Where two runs share a table or a family, the one added last decides.
+// What the databases are that a run's warm-up names: smaller than any that it may ask for.
+const (
+	databaseClass = "db.t3.micro"
+	databaseGiB   = 100
+	databaseACU   = 0.5
+	maxACU        = 256
+)
+
+// AddRun makes the tables of a run and the databases that its warm-up names, and serves its
+// families with the features that it declares. Where two runs share a table or a family, the
+// one added last decides.
 func (s *Sandbox) AddRun(f *runfile.File) error {
 	if err := s.DynamoDB.CreateTables(f, s.cfg.ReadUnits, s.cfg.synth()); err != nil {
 		return fmt.Errorf("sandbox: %w", err)
+	}
+	if f.WarmUp != nil {
+		for _, db := range f.WarmUp.RDS {
+			if db.Cluster != "" {
+				s.RDS.AddCluster(db.Cluster, databaseACU, maxACU)
+			} else {
+				s.RDS.AddInstance(db.Instance, databaseClass, databaseGiB)
+			}
+		}
 	}
 	s.FeatureService.Declare(f.Families)
 	for _, family := range f.Families {
@@ -112,7 +134,7 @@ func (s *Sandbox) latency(family string) featureservice.Range {
 
 // Start listens and serves until Stop, or until ctx ends.
 func (s *Sandbox) Start(ctx context.Context) (Endpoints, error) {
-	db, err := s.serve(ctx, s.cfg.DynamoDBAddr, s.DynamoDB)
+	db, err := s.serve(ctx, s.cfg.DynamoDBAddr, http.HandlerFunc(s.account))
 	if err != nil {
 		return Endpoints{}, fmt.Errorf("sandbox: DynamoDB: %w", err)
 	}
@@ -121,7 +143,17 @@ func (s *Sandbox) Start(ctx context.Context) (Endpoints, error) {
 		s.close()
 		return Endpoints{}, fmt.Errorf("sandbox: feature service: %w", err)
 	}
-	return Endpoints{DynamoDB: "http://" + db, FeatureService: "http://" + features + FeaturesPath}, nil
+	return Endpoints{DynamoDB: "http://" + db, RDS: "http://" + db, FeatureService: "http://" + features + FeaturesPath}, nil
+}
+
+// account answers what is asked of an account of AWS: only DynamoDB names its operations in
+// a header.
+func (s *Sandbox) account(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodPost && r.Header.Get("X-Amz-Target") == "" {
+		s.RDS.ServeHTTP(w, r)
+		return
+	}
+	s.DynamoDB.ServeHTTP(w, r)
 }
 
 // serve serves a stand-in and gives its address.

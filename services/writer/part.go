@@ -18,7 +18,7 @@ import (
 // write stages a part and sees it committed. It goes on until the commit log has decided
 // on every cell, or nobody waits for them.
 func (s *Stage) write(o *ongoing, a *assembly) error {
-	place, err := s.place(a.ctx, a.run)
+	place, err := s.placeOf(a.ctx, o)
 	if err != nil {
 		return err
 	}
@@ -137,15 +137,34 @@ func (s *Stage) stageFamily(ctx context.Context, o *ongoing, a *assembly, place 
 	f.File.Name = dataset.PartFile(a.run.Epoch, part)
 	file, err := place.Store.Stage(ctx, a.run.Epoch, place.Token, part, family, f.File.Name, func(w io.Writer) error {
 		var err error
-		f.File.Columns, f.File.Rows, err = dataset.WriteFamily(w, *declared, rows, known)
+		f.File.Columns, f.Stats, err = dataset.WriteFamily(w, *declared, rows, known)
 		return err
 	})
 	if err != nil {
 		return f, err
 	}
 	s.setKnownColumns(o, family, f.File.Columns)
+	f.File.Rows = int64(rows.Len())
 	f.File.Bytes, f.File.Checksum, f.File.UploadID = file.Bytes, file.Checksum, file.UploadID
 	return f, nil
+}
+
+// placeOf gives where the parts of a run are staged.
+func (s *Stage) placeOf(ctx context.Context, o *ongoing) (*Place, error) {
+	s.mu.Lock()
+	p := o.place
+	s.mu.Unlock()
+	if p != nil {
+		return p, nil
+	}
+	p, err := s.open(ctx, o.run)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o.place = p
+	return p, nil
 }
 
 // knownColumns gives the columns that files of a family have had so far, so that the next

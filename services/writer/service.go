@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"runtime"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/fastfeaturefetch/fff/shared/broker/runs"
@@ -65,22 +64,19 @@ type Service struct {
 	runner *runner.Runner[*Unit]
 	commit *logCommitter
 	bucket *runs.Bucket
-	open   destination.Opener
-
-	mu     sync.Mutex
-	places map[*stage.Run]*Place
+	opener destination.Opener
 }
 
 // New makes the service. It starts nothing.
 func New(cfg Config, d service.Deps) *Service {
-	s := &Service{d: d, bucket: runs.Open(d.Client.NC, d.Client.JS), places: map[*stage.Run]*Place{}}
+	s := &Service{d: d, bucket: runs.Open(d.Client.NC, d.Client.JS)}
 	s.commit = &logCommitter{c: d.Client, log: d.Log, logs: map[string]*followed{}}
 	b := Bounds{EncodeBytes: encodeBytes, PartBytes: cfg.PartBytes, PartAge: cfg.PartAge, Flushes: flushes}
-	s.stage = NewStage(b, d.Instance, s.place, s.commit, d.Log)
+	s.stage = NewStage(b, d.Instance, s.open, s.commit, d.Log)
 	s.runner = runner.New(runner.Config{
 		Stage: stage.Writer, Service: "writer", Instance: d.Instance,
 		// A message is held until it is committed, so what bounds the writer is bytes.
-		Workers: 8192, MaxHeld: 8192, Memory: cfg.BufferBytes, Weigh: Weigh, Full: s.stage.Full,
+		Workers: 8192, MaxHeld: 8192, Memory: cfg.BufferBytes, Weigh: Weigh, Full: s.stage.Full, Ended: s.stage.Forget,
 		Grace: d.Grace, DoubleAck: true,
 	}, s.stage, d.Client, d.Metrics, d.Log)
 	return s
@@ -103,33 +99,19 @@ func (s *Service) Run(ctx context.Context) error {
 	return service.Announced(ctx, s.d.Client, "fff-writer", s.runner.Beat, s.runner.Run)
 }
 
-// place opens the dataset of a run and finds the epoch's staging area.
-func (s *Service) place(ctx context.Context, run *stage.Run) (*Place, error) {
-	s.mu.Lock()
-	p := s.places[run]
-	s.mu.Unlock()
-	if p != nil {
-		return p, nil
-	}
+// open opens the dataset of a run and finds the epoch's staging area.
+func (s *Service) open(ctx context.Context, run *stage.Run) (*Place, error) {
 	rec, err := s.bucket.Get(ctx, run.ID)
 	if err != nil {
 		return nil, err
 	}
-	store, _, err := s.open.Open(ctx, &run.File.Output, run.ID)
+	store, _, err := s.opener.Open(ctx, &run.File.Output, run.ID)
 	if err != nil {
 		return nil, err
 	}
-	p = &Place{Store: store, Token: rec.Token, FilesAtOnce: runtime.GOMAXPROCS(0)}
+	p := &Place{Store: store, Token: rec.Token, FilesAtOnce: runtime.GOMAXPROCS(0)}
 	if run.File.Output.S3 != nil {
 		p.FilesAtOnce, p.UploadBytes = uploadsAtOnce, destination.UploadBytes
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for old := range s.places {
-		if old.ID == run.ID {
-			delete(s.places, old)
-		}
-	}
-	s.places[run] = p
 	return p, nil
 }

@@ -51,7 +51,7 @@ type Bounds struct {
 type Stage struct {
 	bounds    Bounds
 	instance  string
-	place     func(context.Context, *stage.Run) (*Place, error)
+	open      func(context.Context, *stage.Run) (*Place, error)
 	committer Committer
 	log       zerolog.Logger
 
@@ -70,12 +70,14 @@ type ongoing struct {
 	open    *assembly           // the part that is being gathered; nil = there is none
 	writing int                 // parts that are closed and not done
 	known   map[string][]dataset.Column
+	place   *Place // nil until it is first needed
 }
 
-// NewStage makes the stage. instance must be unique: part names are made of it.
-func NewStage(b Bounds, instance string, place func(context.Context, *stage.Run) (*Place, error), c Committer, log zerolog.Logger) *Stage {
+// NewStage makes the stage. instance must be unique: part names are made of it. open finds
+// the place of a run's epoch, which is kept until the epoch is over.
+func NewStage(b Bounds, instance string, open func(context.Context, *stage.Run) (*Place, error), c Committer, log zerolog.Logger) *Stage {
 	return &Stage{
-		bounds: b, instance: instance, place: place, committer: c, log: log,
+		bounds: b, instance: instance, open: open, committer: c, log: log,
 		encoding: room.NewStrict(b.EncodeBytes), runs: map[*stage.Run]*ongoing{},
 	}
 }
@@ -156,6 +158,13 @@ func (s *Stage) Full(run string) {
 	if s.writing == 0 {
 		s.closeLargestLocked()
 	}
+}
+
+// Forget drops what is kept of a run's epoch that has ended.
+func (s *Stage) Forget(run *stage.Run) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.runs, run)
 }
 
 // Do implements stage.Stage. It returns when the message's cells are committed.

@@ -98,6 +98,11 @@ func testStuck(t *testing.T, staging, verdict func(context.Context) error) {
 		}
 	}
 	synctest.Wait()
+	f.stage.Forget(dead)
+	f.stage.Forget(f.run)
+	if len(f.stage.runs) != 0 || f.stage.writing != 0 {
+		t.Errorf("%d runs and %d parts are kept after their end", len(f.stage.runs), f.stage.writing)
+	}
 	if used := f.stage.encoding.Used(); used != 0 {
 		t.Errorf("%d bytes to encode files are in use at the end", used)
 	}

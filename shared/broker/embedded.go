@@ -43,6 +43,13 @@ func Start(o EmbeddedOptions) (*Embedded, error) {
 	}
 	lock := flock.New(filepath.Join(o.StoreDir, "lock"))
 	ok, err := lock.TryLock()
+	for range lockAttempts { // whoever asks whether it is locked has the lock for a moment
+		if ok || err != nil {
+			break
+		}
+		time.Sleep(lockPause)
+		ok, err = lock.TryLock()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("store %s: its file system has no locks (%w); name a directory on a local disk with --store", o.StoreDir, err)
 	}
@@ -136,3 +143,23 @@ func (e *Embedded) Stop(ctx context.Context) error {
 
 // Remove deletes the store. The server must have been stopped.
 func (e *Embedded) Remove() error { return os.RemoveAll(e.dir) }
+
+// Attempts to lock a store that seems to be in use, and the pause between two.
+const (
+	lockAttempts = 5
+	lockPause    = 20 * time.Millisecond
+)
+
+// Locked tells whether a process that lives uses a store. A store that is not there, or
+// whose file system has no locks, is used by nobody as far as this tells.
+func Locked(storeDir string) bool {
+	lock := flock.New(filepath.Join(storeDir, "lock"), flock.SetFlag(os.O_RDWR))
+	free, err := lock.TryLock()
+	if err != nil {
+		return false
+	}
+	if free {
+		_ = lock.Unlock()
+	}
+	return !free
+}

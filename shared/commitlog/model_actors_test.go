@@ -25,9 +25,6 @@ func (m *model) writeCells(step func(string), epoch uint64, cells int) {
 		if !m.stage(epoch, name, cells) {
 			return // fenced
 		}
-		if m.plant.showsEarly {
-			m.reveal(name)
-		}
 		step("writer hands over " + name)
 		m.queue = append(m.queue, stagedPart{epoch, name})
 		verdict := m.await(step, epoch, name)

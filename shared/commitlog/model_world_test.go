@@ -18,10 +18,10 @@ import (
 // cellsOfModel are the cells that the run asks for, as bits.
 const cellsOfModel = 1<<5 - 1
 
-// planted is a fault of the system.
+// planted is a fault of the system: of what the log means, or one that only who decides can
+// make, for the log sees no difference.
 type planted struct {
 	faults
-	showsEarly  bool // writers make files visible before they are committed
 	decidesLate bool // leaders append to the log as it is, not as it was when they decided
 }
 

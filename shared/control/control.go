@@ -74,15 +74,36 @@ type Status struct {
 	BySource     map[string]int64 `json:"committed_by_source,omitempty"` // dynamodb, feature_service
 	FailedByCode map[string]int64 `json:"failed_by_code,omitempty"`
 
-	Stages    []StageStatus      `json:"stages,omitempty"` // in the order of the flow
+	Warnings  []string           `json:"warnings,omitempty"` // of the failure policy: cause and cure
+	Stages    []StageStatus      `json:"stages,omitempty"`   // in the order of the flow
 	Files     int                `json:"files"`
 	Bytes     int64              `json:"bytes"`
 	ReadUnits map[string]float64 `json:"read_units,omitempty"` // used, by table
+
+	Waiting string     `json:"waiting,omitempty"` // for what the run as a whole waits: its warm-up, or what comes down
+	WarmUp  []ScaledUp `json:"warm_up,omitempty"` // what is scaled up, or was and is watched
 
 	Dataset   string    `json:"dataset,omitempty"` // directory or URL
 	StartedAt time.Time `json:"started_at,omitzero"`
 	EndedAt   time.Time `json:"ended_at,omitzero"`
 }
+
+// ScaledUp is something that a run's warm-up has raised.
+type ScaledUp struct {
+	Resource string    `json:"resource"`           // kind and name
+	Stage    string    `json:"stage"`              // intent, applied, undone (and watched)
+	Before   string    `json:"before,omitempty"`   // what it had, and has again in the end
+	Raised   string    `json:"raised,omitempty"`   // to what
+	Deadline time.Time `json:"deadline"`           // when it comes down even if the run goes on
+	Problem  string    `json:"problem,omitempty"`  // why it could not be brought down yet
+	Foreign  []string  `json:"foreign,omitempty"`  // settings that somebody else has changed; they were left
+	Shared   bool      `json:"shared,omitempty"`   // others hold it; the last one out brings it down
+	NextTry  time.Time `json:"next_try,omitzero"`  // to bring it down
+	Attempts int       `json:"attempts,omitempty"` // to bring it down that have failed
+}
+
+// Up tells whether it is still to be brought down.
+func (s *ScaledUp) Up() bool { return s.Stage != "undone" }
 
 // StageStatus is what is known of a stage of a run. Counts are of this epoch.
 type StageStatus struct {

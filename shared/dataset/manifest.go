@@ -30,7 +30,8 @@ type Manifest struct {
 	Cells     ManifestCells    `json:"cells"`    // over all families
 	Families  []ManifestFamily `json:"families"` // in the order of the run file
 	Files     []ManifestFile   `json:"files"`
-	ReadUnits map[string]int64 `json:"read_units"` // DynamoDB read request units by table
+	ReadUnits map[string]int64 `json:"read_units"`         // DynamoDB read request units by table
+	Warnings  []string         `json:"warnings,omitempty"` // of the failure policy
 
 	Versions map[string]string `json:"versions"` // see Versions
 }

@@ -20,8 +20,9 @@ type Part struct {
 type FamilyPart struct {
 	Family       string
 	File         File
-	Rows         Bitmap // over the part's Keys: those whose cell the file holds
-	FromDynamoDB int64  // rows whose source is dynamodb
+	Stats        []ColumnStats // of the file's columns, in their order; none of a file that was written anew
+	Rows         Bitmap        // over the part's Keys: those whose cell the file holds
+	FromDynamoDB int64         // rows whose source is dynamodb
 }
 
 // File is a Parquet file as commits name it.

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -36,7 +38,11 @@ func examplePart() *Part {
 			{Feature: "USER_ID", Name: "USER_ID_feature", Kind: packed.String},
 			{Feature: "n", Name: "n", Kind: packed.Int64, ExactAsDouble: true},
 			{Feature: "never", Name: "never", Kind: packed.Null},
-		}}},
+		}}, Stats: []ColumnStats{
+			{Kinds: 1<<packed.String | 1<<packed.Bool, Varied: true, Null: 3},
+			{Kinds: 1 << packed.Int64, Same: 0x0102030405060709},
+			{Absent: 4, Null: 10},
+		}},
 		{Family: "sms/é", Rows: some, File: File{Name: PartFile(3, "w1-7"), Rows: 4, Bytes: 99, Checksum: sum, Columns: []Column{}}},
 		{Family: "empty", Rows: NewBitmap(10), File: File{Name: PartFile(3, "w1-7"), Checksum: sum, Columns: []Column{}}},
 	}
@@ -117,7 +123,7 @@ func TestDecodePartRefusesDamage(t *testing.T) {
 	}
 	next := bytes.Clone(data)
 	next[len(indexMagic)] = indexVersion + 1
-	if _, err := DecodePart(next); err == nil || !strings.Contains(err.Error(), "version 2") {
+	if _, err := DecodePart(next); err == nil || !strings.Contains(err.Error(), "versions 2 and 3") {
 		t.Errorf("next version: %v", err)
 	}
 }
@@ -174,5 +180,32 @@ func TestBitmap(t *testing.T) {
 	}
 	if b.within(129) || !b.within(130) || b.within(0) || !(Bitmap{0, 0}).within(0) {
 		t.Error("within is wrong")
+	}
+}
+
+// An index of the version before has no statistics.
+func TestDecodePartReadsTheVersionBefore(t *testing.T) {
+	dump, err := os.ReadFile(filepath.Join("testdata", "part-v2.hex"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var data []byte
+	for line := range strings.Lines(string(dump)) {
+		_, line, _ = strings.Cut(line, "  ")
+		line, _, _ = strings.Cut(line, "|")
+		bytes, err := hex.DecodeString(strings.ReplaceAll(line, " ", ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		data = append(data, bytes...)
+	}
+	got, err := DecodePart(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := examplePart()
+	want.Families[0].Stats = nil
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

@@ -14,20 +14,24 @@ import (
 
 // A completion index in bytes:
 //
-//	"FFFI" version=2
+//	"FFFI" version=3
 //	run, epoch, name
 //	number of keys, 16 bytes a key
 //	number of families, and for each:
 //	  family, file name, rows, bytes, checksum, upload id, rows from DynamoDB
 //	  number of columns, and for each: flags (kind, exact, renamed), feature [name]
+//	  number of statistics, that of the columns or 0, and for each (since version 3):
+//	    flags (kinds, varied, same), absent, null, not finite [8 bytes, big endian]
 //	  form of the bitmap [one bit a key, padded to bytes]
 //	XXH3 (64 bits, big endian) of all before
 //
 // Numbers are unsigned varints; strings have their length before them.
 const (
 	indexMagic   = "FFFI"
-	indexVersion = 2
+	indexVersion = 3
 	indexSumLen  = 8
+
+	indexWithoutStats = 2 // the version before
 )
 
 // Flags of a column; the low four bits are its kind.
@@ -35,6 +39,13 @@ const (
 	kindMask      = 0x0f
 	columnExact   = 0x10
 	columnRenamed = 0x20
+)
+
+// Flags of a column's statistics; the low six bits are the kinds.
+const (
+	statsKinds  = 0x3f
+	statsVaried = 0x40
+	statsSame   = 0x80
 )
 
 // Forms of a bitmap.
@@ -76,6 +87,10 @@ func appendFamilyPart(b []byte, f *FamilyPart, keys int) []byte {
 	for i := range f.File.Columns {
 		b = appendColumn(b, &f.File.Columns[i])
 	}
+	b = binary.AppendUvarint(b, uint64(len(f.Stats)))
+	for i := range f.Stats {
+		b = appendStats(b, &f.Stats[i])
+	}
 	return appendBitmap(b, f.Rows, keys)
 }
 
@@ -90,6 +105,24 @@ func appendColumn(b []byte, c *Column) []byte {
 	b = appendString(append(b, flags), c.Feature)
 	if c.Name != c.Feature {
 		b = appendString(b, c.Name)
+	}
+	return b
+}
+
+func appendStats(b []byte, s *ColumnStats) []byte {
+	flags := byte(s.Kinds) & statsKinds
+	if s.Varied {
+		flags |= statsVaried
+	}
+	if s.Same != 0 {
+		flags |= statsSame
+	}
+	b = append(b, flags)
+	for _, n := range []int64{s.Absent, s.Null, s.NotFinite} {
+		b = binary.AppendUvarint(b, uint64(n))
+	}
+	if s.Same != 0 {
+		b = binary.BigEndian.AppendUint64(b, s.Same)
 	}
 	return b
 }
@@ -131,14 +164,15 @@ func decodePart(data []byte) (*Part, error) {
 	if len(data) < head+indexSumLen || string(data[:len(indexMagic)]) != indexMagic {
 		return nil, errors.New("this is no completion index, or it is cut short")
 	}
-	if v := data[head-1]; v != indexVersion {
-		return nil, fmt.Errorf("format version %d; this program reads version %d", v, indexVersion)
+	version := data[head-1]
+	if version != indexVersion && version != indexWithoutStats {
+		return nil, fmt.Errorf("format version %d; this program reads versions %d and %d", version, indexWithoutStats, indexVersion)
 	}
 	body, sum := data[:len(data)-indexSumLen], data[len(data)-indexSumLen:]
 	if xxh3.Hash(body) != binary.BigEndian.Uint64(sum) {
 		return nil, errors.New("the checksum does not match: the bytes were damaged")
 	}
-	r := &indexReader{data: body, at: head}
+	r := &indexReader{data: body, at: head, stats: version != indexWithoutStats}
 	p := &Part{Run: r.string(), Epoch: r.uvarint(), Name: r.string()}
 	p.Keys = make([]sample.Key, r.count(len(sample.Key{})))
 	for i := range p.Keys {
@@ -162,15 +196,17 @@ func decodePart(data []byte) (*Part, error) {
 }
 
 const (
+	minStatsBytes      = 4       // what the shortest statistics take
 	minFamilyPartBytes = 9       // what the shortest family of an index takes
 	maxBitmapBytes     = 1 << 31 // of all families: 100 million samples of 170 families
 )
 
 // indexReader reads an index. After its first error everything it gives is zero.
 type indexReader struct {
-	data []byte
-	at   int
-	err  error
+	data  []byte
+	at    int
+	stats bool // it has statistics
+	err   error
 }
 
 func (r *indexReader) fail(msg string) {
@@ -243,6 +279,9 @@ func (r *indexReader) familyPart(f *FamilyPart, keys int) {
 	for i := range f.File.Columns {
 		r.column(&f.File.Columns[i])
 	}
+	if r.stats {
+		r.statsOf(f)
+	}
 	f.Rows = r.bitmap(keys)
 	if r.err != nil {
 		return
@@ -267,6 +306,34 @@ func (r *indexReader) column(c *Column) {
 	c.Name = c.Feature
 	if flags&columnRenamed != 0 {
 		c.Name = r.string()
+	}
+}
+
+func (r *indexReader) statsOf(f *FamilyPart) {
+	n := r.count(minStatsBytes)
+	if n == 0 {
+		return
+	}
+	if n != len(f.File.Columns) {
+		r.fail("there are statistics of other columns")
+		return
+	}
+	f.Stats = make([]ColumnStats, n)
+	for i := range f.Stats {
+		flags := r.byte()
+		f.Stats[i] = ColumnStats{
+			Kinds: KindSet(flags & statsKinds), Varied: flags&statsVaried != 0,
+			Absent: r.size(), Null: r.size(), NotFinite: r.size(),
+		}
+		if flags&statsSame == 0 {
+			continue
+		}
+		if b := r.bytes(8); b != nil {
+			f.Stats[i].Same = binary.BigEndian.Uint64(b)
+		}
+		if f.Stats[i].Same == 0 || f.Stats[i].Varied {
+			r.fail("statistics contradict themselves")
+		}
 	}
 }
 

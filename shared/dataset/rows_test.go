@@ -78,12 +78,12 @@ func write(t testing.TB, features []runfile.Feature, known []Column, messages ..
 	t.Helper()
 	var b bytes.Buffer
 	rows := rowsOf(messages...)
-	cols, n, err := WriteFamily(&b, runfile.Family{ID: "credit", Features: features}, rows, known)
+	cols, stats, err := WriteFamily(&b, runfile.Family{ID: "credit", Features: features}, rows, known)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n != int64(rows.Len()) {
-		t.Fatalf("%d rows written, want %d", n, rows.Len())
+	if len(stats) != len(cols) {
+		t.Fatalf("statistics of %d columns, want %d", len(stats), len(cols))
 	}
 	return b.Bytes(), cols
 }

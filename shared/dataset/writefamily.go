@@ -19,11 +19,11 @@ const chunkValues = 512
 // WriteFamily writes the Parquet file of a family. Its columns are the declared
 // features, those in rows, and those known, which are columns of other files of the
 // family: what a row does not have is null, and kinds are widened to what is known, so
-// that files of a family mostly agree. It returns the feature columns. Values that do
-// not fit a declared type are an error; find them with DriftRows before.
-func WriteFamily(w io.Writer, family runfile.Family, rows *FamilyRows, known []Column) (cols []Column, n int64, err error) {
+// that files of a family mostly agree. It returns the feature columns and what stands in
+// them. Values that do not fit a declared type are an error; find them with DriftRows before.
+func WriteFamily(w io.Writer, family runfile.Family, rows *FamilyRows, known []Column) (cols []Column, stats []ColumnStats, err error) {
 	if rows.Len() == 0 {
-		return nil, 0, fmt.Errorf("family %q: no rows to write", family.ID)
+		return nil, nil, fmt.Errorf("family %q: no rows to write", family.ID)
 	}
 	plan := planFile(family.Features, rows, known)
 	meta := map[string]string{metaRun: rows.Run, metaFamily: family.ID}
@@ -34,19 +34,24 @@ func WriteFamily(w io.Writer, family runfile.Family, rows *FamilyRows, known []C
 		plan:   plan,
 		out:    newParquetWriter(w, plan.cols, meta),
 		values: make([]parquet.Value, chunkValues),
+		stats:  make([]columnCounter, len(plan.cols)),
 	}
 	fw.columns = fw.out.ColumnWriters()
 	first := 0 // of the group's picks
 	for _, group := range rows.groups(len(plan.cols)) {
 		if err := fw.writeGroup(group, first); err != nil {
-			return nil, 0, fmt.Errorf("family %q: %w", family.ID, err)
+			return nil, nil, fmt.Errorf("family %q: %w", family.ID, err)
 		}
 		first += len(group)
 	}
 	if err := fw.out.Close(); err != nil {
-		return nil, 0, fmt.Errorf("family %q: %w", family.ID, err)
+		return nil, nil, fmt.Errorf("family %q: %w", family.ID, err)
 	}
-	return plan.cols, int64(rows.Len()), nil
+	stats = make([]ColumnStats, len(fw.stats))
+	for i := range stats {
+		stats[i] = fw.stats[i].ColumnStats
+	}
+	return plan.cols, stats, nil
 }
 
 // renamed gives the file's metadata about columns that do not have their feature's
@@ -122,6 +127,7 @@ type fileWriter struct {
 	plan    *filePlan
 	out     *parquet.GenericWriter[any]
 	columns []*parquet.ColumnWriter
+	stats   []columnCounter
 	values  []parquet.Value // of one chunk
 	text    []byte          // of values that are converted to text
 }
@@ -159,6 +165,7 @@ func (f *fileWriter) writeFeature(group []pick, first, i int) error {
 		if at := f.plan.at[(first+p)*len(f.plan.cols)+i]; at >= 0 {
 			filler.from = &group[p].block.Columns[at]
 		}
+		f.stats[i].add(filler.from, group[p].rows, group[p].block.Rows())
 		if err := f.writeChunks(f.columns[keyColumns+i], group[p].rows, fill); err != nil {
 			return err
 		}

@@ -123,6 +123,20 @@ func (c *Client) endpoint(raw string) (*endpoint, error) {
 	return e.(*endpoint), nil
 }
 
+// Try sends one request of a run and drops the answer, whatever is in it: for a service that
+// is to be warmed up.
+func (c *Client) Try(ctx context.Context, url string, timeout time.Duration, run string, r *work.Request) error {
+	e, err := c.endpoint(url)
+	if err != nil {
+		return err
+	}
+	b, err := c.ask(ctx, e, timeout, run, r)
+	if err == nil {
+		b.free()
+	}
+	return err
+}
+
 // ask sends one request of a run and reads the answer, both within the time-out, in which
 // waiting for memory does not count. The body that it gives belongs to the caller until
 // free.

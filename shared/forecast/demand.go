@@ -15,6 +15,9 @@ import (
 // maxKeysPerCall is DynamoDB's bound of a BatchGetItem call.
 const maxKeysPerCall = 100
 
+// BytesPerSample is what a sample takes in a Demand at the most.
+const BytesPerSample = 100
+
 // Demand is what the records of a run ask for. Samples that are given more than once count
 // once, with the union of their families.
 type Demand struct {

@@ -1,6 +1,10 @@
 package forecast
 
-import "time"
+import (
+	"time"
+
+	"github.com/fastfeaturefetch/fff/shared/runfile"
+)
 
 // Prices are what things cost, in US dollars. AWS changes them and they differ by region:
 // they are stated with every result.
@@ -13,7 +17,7 @@ type Prices struct {
 
 // DefaultPrices are those of us-east-1 when this version was made.
 func DefaultPrices() Prices {
-	return Prices{OnDemandReadMillion: 0.125, ReadUnitHour: 0.00013, WriteUnitHour: 0.00065, ACUHour: 0.12}
+	return Prices{OnDemandReadMillion: runfile.DefaultReadPrice, ReadUnitHour: 0.00013, WriteUnitHour: 0.00065, ACUHour: 0.12}
 }
 
 // Cost is one part of the money that a run costs beyond what is paid anyway.

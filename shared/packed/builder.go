@@ -1,5 +1,7 @@
 package packed
 
+import "iter"
+
 // What a Builder keeps from one message to the next. Beyond these it starts afresh, so
 // that one unusual message does not hold memory for ever.
 const (
@@ -67,6 +69,17 @@ func (b *Builder) Size() int { return b.size }
 
 // Rows counts the closed rows of all blocks, which are the message's cells.
 func (b *Builder) Rows() int { return b.rows }
+
+// RowsByFamily gives the blocks that have closed rows, by family: one may come again.
+func (b *Builder) RowsByFamily() iter.Seq2[string, int] {
+	return func(yield func(string, int) bool) {
+		for _, k := range b.blocks {
+			if n := k.Rows(); n > 0 && !yield(k.layout.family, n) {
+				return
+			}
+		}
+	}
+}
 
 // Sample gives the number of a sample in the message's table. The same user and time
 // (epoch milliseconds) give the same number.

@@ -177,6 +177,21 @@ func (c *Column) Bytes(row int) []byte {
 	return c.text[start:end:end]
 }
 
+// NotFinite counts the NaN and infinities of a Double column: the exponents of which all
+// bits are set. It is 0 for columns of other kinds.
+func (c *Column) NotFinite() (n int) {
+	const exponent = 0x7ff << 52
+	if c.Kind != Double {
+		return 0
+	}
+	for i := 0; i+numberBytes <= len(c.values); i += numberBytes {
+		if binary.LittleEndian.Uint64(c.values[i:])&exponent == exponent {
+			n++
+		}
+	}
+	return n
+}
+
 // index gives the place of a row's value among the column's values, -1 for a null.
 func (c *Column) index(row int) int {
 	word, bit := c.present[row>>6], uint64(1)<<(row&63)

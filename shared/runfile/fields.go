@@ -32,6 +32,7 @@ const (
 	DefaultMaxReadUnits   = 10_000
 	DefaultWarmUpRequests = 10 // a second
 	DefaultWarmUpDuration = 2 * time.Minute
+	DefaultReadPrice      = 0.125 // US dollars for a million read units on demand, in us-east-1
 )
 
 // Bounds that more than one setting shares.
@@ -83,13 +84,18 @@ func defaults() *File {
 			Window:         5 * time.Minute,
 			StallAfter:     10 * time.Minute,
 			StallDo:        Stop,
+			SilentAfter:    30 * time.Second,
+			SilentDo:       Warn,
 			FailedRatio:    Threshold{Over: 0.01, Do: Stop},
 			RepeatedErrors: Threshold{Over: 100, Do: Warn},
 			NullRatio:      Threshold{Over: 0.5, Do: Warn},
+			NotFinite:      Threshold{Over: 0, Do: Warn},
 			Constant:       Warn,
 			MissingFeature: Warn,
+			NewFeature:     Warn,
 			TypeDrift:      Stop,
 		},
+		Budget: Budget{USDPerMillionReadUnits: DefaultReadPrice},
 	}
 }
 
@@ -117,6 +123,8 @@ func (d *decoder) file(root *node) *File {
 				"max_duration":   duration(d, &f.Budget.MaxDuration),
 				"max_read_units": integer(d, &f.Budget.MaxReadUnits, 1, maxUnits),
 				"max_cost_usd":   float(d, &f.Budget.MaxCostUSD, 0.01, 1_000_000_000),
+
+				"usd_per_million_read_units": float(d, &f.Budget.USDPerMillionReadUnits, 0, 1_000_000),
 			})
 		},
 	})

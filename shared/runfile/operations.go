@@ -1,6 +1,9 @@
 package runfile
 
-import "math"
+import (
+	"math"
+	"time"
+)
 
 func (d *decoder) warmUp(n *node, path string) *WarmUp {
 	w := &WarmUp{TargetDuration: DefaultTargetDuration, MaxHold: DefaultMaxHold}
@@ -80,17 +83,18 @@ func rdsClass(s string) string {
 
 func (d *decoder) failurePolicy(n *node, path string, p *FailurePolicy) {
 	d.object(n, path, nil, map[string]field{
-		"window": duration(d, &p.Window),
-		"stall": func(n *node, path string) {
-			d.object(n, path, nil, map[string]field{"after": duration(d, &p.StallAfter), "do": d.do(&p.StallDo)})
-		},
+		"window":          duration(d, &p.Window),
+		"stall":           d.after(&p.StallAfter, &p.StallDo),
+		"silent_instance": d.after(&p.SilentAfter, &p.SilentDo),
 		"failed_ratio":    d.threshold(&p.FailedRatio, 1),
 		"repeated_errors": d.threshold(&p.RepeatedErrors, maxUnits),
 		"data": func(n *node, path string) {
 			d.object(n, path, nil, map[string]field{
 				"null_ratio":      d.threshold(&p.NullRatio, 1),
+				"not_finite":      d.threshold(&p.NotFinite, 1),
 				"constant":        d.do(&p.Constant),
 				"missing_feature": d.do(&p.MissingFeature),
+				"new_feature":     d.do(&p.NewFeature),
 				"type_drift":      d.do(&p.TypeDrift),
 			})
 		},
@@ -98,6 +102,12 @@ func (d *decoder) failurePolicy(n *node, path string, p *FailurePolicy) {
 }
 
 func (d *decoder) do(dst *Do) field { return choice(d, dst, "reaction", Ignore, Warn, Stop) }
+
+func (d *decoder) after(after *time.Duration, do *Do) field {
+	return func(n *node, path string) {
+		d.object(n, path, nil, map[string]field{"after": duration(d, after), "do": d.do(do)})
+	}
+}
 
 func (d *decoder) threshold(dst *Threshold, most float64) field {
 	return func(n *node, path string) {

@@ -90,10 +90,11 @@ func TestEverySetting(t *testing.T) {
 		},
 		FailurePolicy: FailurePolicy{
 			Window: 5 * time.Minute, StallAfter: 10 * time.Minute, StallDo: Stop,
+			SilentAfter: 30 * time.Second, SilentDo: Warn,
 			FailedRatio: Threshold{0.01, Stop}, RepeatedErrors: Threshold{100, Warn},
-			NullRatio: Threshold{0.5, Warn}, Constant: Warn, MissingFeature: Warn, TypeDrift: Stop,
+			NullRatio: Threshold{0.5, Warn}, NotFinite: Threshold{0, Warn}, Constant: Warn, MissingFeature: Warn, NewFeature: Warn, TypeDrift: Stop,
 		},
-		Budget: Budget{MaxDuration: 12 * time.Hour, MaxReadUnits: 100_000_000, MaxCostUSD: 50},
+		Budget: Budget{MaxDuration: 12 * time.Hour, MaxReadUnits: 100_000_000, MaxCostUSD: 50, USDPerMillionReadUnits: 0.125},
 	}
 	f := mustParse(t, string(data))
 	if got := settings(f); !reflect.DeepEqual(got, want) {
@@ -117,7 +118,7 @@ func show(v any) string {
 
 func TestDefaults(t *testing.T) {
 	f := mustParse(t, minimal)
-	if f.Output.Dir != "./out" || f.Output.S3 != nil || f.WarmUp != nil || f.Budget != (Budget{}) {
+	if f.Output.Dir != "./out" || f.Output.S3 != nil || f.WarmUp != nil || f.Budget != (Budget{USDPerMillionReadUnits: DefaultReadPrice}) {
 		t.Errorf("output %+v, warm-up %v, budget %+v", f.Output, f.WarmUp, f.Budget)
 	}
 	if want := (Input{Idle: 30 * time.Minute, MaxBytes: 4_000_000_000}); f.Input != want {

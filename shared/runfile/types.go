@@ -189,22 +189,29 @@ type Threshold struct {
 	Do   Do
 }
 
-// FailurePolicy says which patterns of failure stop a run.
+// FailurePolicy says which patterns of failure stop a run. Ratios, and what is said of the
+// data, count from 1,000 cells on.
 type FailurePolicy struct {
 	Window         time.Duration // default 5m
-	StallAfter     time.Duration // default 10m
+	StallAfter     time.Duration // nothing committed or failed for so long; default 10m
 	StallDo        Do            // default stop
-	FailedRatio    Threshold     // default 0.01, stop
-	RepeatedErrors Threshold     // default 100, warn
-	NullRatio      Threshold     // default 0.5, warn
+	SilentAfter    time.Duration // an instance is not heard of for so long; default 30s
+	SilentDo       Do            // default warn
+	FailedRatio    Threshold     // of the cells of a stage and family; default 0.01, stop
+	RepeatedErrors Threshold     // failed attempts of a stage with the same code; default 100, warn
+	NullRatio      Threshold     // of the values of a feature; default 0.5, warn
+	NotFinite      Threshold     // share of NaN and infinities in a feature; default 0, warn
 	Constant       Do            // default warn
 	MissingFeature Do            // default warn
+	NewFeature     Do            // default warn
 	TypeDrift      Do            // default stop
 }
 
 // Budget stops a run before it passes a bound; zero = no bound.
 type Budget struct {
 	MaxDuration  time.Duration
-	MaxReadUnits int64
-	MaxCostUSD   float64
+	MaxReadUnits int64   // of DynamoDB, over all tables
+	MaxCostUSD   float64 // of the read units
+	// USDPerMillionReadUnits is what they cost; default 0.125.
+	USDPerMillionReadUnits float64
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/fastfeaturefetch/fff/shared/broker/brokertest"
+	"github.com/fastfeaturefetch/fff/shared/broker/fleet"
 	"github.com/fastfeaturefetch/fff/shared/failure"
 	"github.com/fastfeaturefetch/fff/shared/packed"
 	"github.com/fastfeaturefetch/fff/shared/runner"
@@ -74,6 +76,13 @@ func TestVerdictsAreOnTheirUnitsAlone(t *testing.T) {
 	run.stop()
 	if s := run.Beat(); s.Runs["demo"].Failed != 3 || s.Errors != 2+3+1+1+1 {
 		t.Errorf("beat %+v, want 3 cells failed in 8 failed attempts", s)
+	}
+	want := map[string]fleet.AttemptStats{
+		"internal": {Count: 2 + 3, Last: "not this time"}, "rejected": {Count: 1, Last: "HTTP 400 of the service"},
+		"timeout": {Count: 1, Last: "no answer"}, "bad_response": {Count: 1, Last: "no JSON"},
+	}
+	if got := run.Beat().Runs["demo"].Attempts; !maps.Equal(got, want) {
+		t.Errorf("failed attempts %v, want %v", got, want)
 	}
 }
 

@@ -79,11 +79,19 @@ func (f *feed) giveRoom(n int) {
 	}
 }
 
-// feed fetches messages of a run and hands them to workers.
+// feed fetches messages of a run and hands them to workers, until the run's epoch is over
+// or the process stops, and nothing is in hand.
 func (r *Runner[U]) feed(ctx context.Context, f *feed) {
 	stop := context.AfterFunc(ctx, f.stopPull)
 	defer stop()
 	go r.fetch(f)
+	var inHand sync.WaitGroup
+	defer func() {
+		inHand.Wait()
+		if r.cfg.Ended != nil {
+			r.cfg.Ended(f.run)
+		}
+	}()
 	for h := range f.queue {
 		ok := r.acquire(f, h)
 		<-f.room
@@ -91,7 +99,7 @@ func (r *Runner[U]) feed(ctx context.Context, f *feed) {
 			h.giveBack(stopDelay)
 			continue
 		}
-		r.work.Go(func() { r.process(f, h) })
+		inHand.Go(func() { r.process(f, h) })
 	}
 }
 

@@ -36,7 +36,7 @@ func TestOutputsReachTheNextQueueBeforeTheAck(t *testing.T) {
 		}
 	}
 	beat := run.Beat()
-	if s := beat.Runs["demo"]; s.Out != 40 || s.Epoch != 1 || s.Failed != 0 || beat.State != "ready" {
+	if s := beat.Runs["demo"]; s.Out != 40 || s.Families["credit"].Fetched != 40 || s.Epoch != 1 || s.Failed != 0 || beat.State != "ready" {
 		t.Errorf("beat %+v", beat)
 	}
 	run.stop()

@@ -227,6 +227,7 @@ func (b *batch) recycle() {
 // encode gives the batch's message, and gives back the memory that it was made with.
 func (g *gatherer) encode(b *batch) (data []byte) {
 	if b.packed != nil {
+		g.stats.fetched(g.run.ID, b.packed)
 		data = b.packed.Encode(make([]byte, 0, b.packed.Size()), b.dest.src)
 		b.recycle()
 	} else {

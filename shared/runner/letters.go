@@ -6,6 +6,7 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/broker"
 	"github.com/fastfeaturefetch/fff/shared/failure"
 	"github.com/fastfeaturefetch/fff/shared/stage"
+	"github.com/fastfeaturefetch/fff/shared/work"
 )
 
 // deadLetter publishes what failed to fff.failed.<run>.<stage> and waits for the broker's
@@ -21,9 +22,21 @@ func (w *worker[U]) deadLetter(ctx context.Context, l stage.Letter, e *failure.E
 		return err
 	}
 	if l.Kind == stage.KindCell {
-		r.stats.failed(m.Run.ID, int64(l.Count))
+		r.stats.failed(m.Run.ID, int64(l.Count), familiesOf(l.Data))
 	}
 	r.metrics.Failures.WithLabelValues(string(r.cfg.Stage), string(e.Code)).Add(float64(l.Count))
 	r.log.Debug().Str("run", m.Run.ID).Str("code", string(e.Code)).Int("count", l.Count).Err(e).Msg("dead letter")
 	return nil
+}
+
+// familiesOf gives the family of each cell of a dead letter of cells.
+func familiesOf(data []byte) (families []string) {
+	b, err := work.Decode(data)
+	if err != nil {
+		return nil // the stage made it: there is nothing to read in a message that is no block
+	}
+	for i := range b.Requests {
+		families = append(append(families, b.Requests[i].Families...), b.Requests[i].Direct...)
+	}
+	return families
 }

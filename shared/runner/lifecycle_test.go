@@ -2,6 +2,7 @@ package runner_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"slices"
 	"strings"
@@ -142,6 +143,44 @@ func TestMessagesOfAnEndedEpochAreDropped(t *testing.T) {
 	if got := done.all(); !slices.Equal(got, []string{"current in epoch 2", "new in epoch 3"}) {
 		t.Errorf("worked on %v", got)
 	}
+}
+
+// What is kept of a run goes when the run has ended: the stage is told when the last message
+// is out of hand, and the counts go an hour after the end: the manifest is made of them, and
+// a run that is resumed counts on.
+func TestARunThatHasEndedIsForgotten(t *testing.T) {
+	r := newRig(t)
+	var active atomic.Int64
+	ended, working := make(chan string, 8), make(chan struct{}, 8)
+	run := r.start(runner.Config{Ended: func(run *stage.Run) {
+		if n := active.Load(); n != 0 {
+			t.Errorf("%d messages are in hand of the run that has ended", n)
+		}
+		ended <- fmt.Sprint(run.ID, run.Epoch)
+	}}, &fake{do: func(ctx context.Context, _ *stage.Message, _ string, _ stage.Outputs) verdicts {
+		active.Add(1)
+		defer active.Add(-1)
+		working <- struct{}{}
+		<-ctx.Done()
+		return nil
+	}})
+	r.send("word")
+	<-working
+	rec, err := runs.Open(r.NC, r.JS).Get(t.Context(), "demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec.State, rec.Teardown = runs.Completed, runs.TeardownPending
+	r.PutRun(rec)
+	if got := <-ended; got != "demo1" {
+		t.Errorf("%s has ended", got)
+	}
+	if _, counted := run.Beat().Runs["demo"]; !counted {
+		t.Error("the counts are forgotten before they stand in the manifest")
+	}
+	rec.Teardown, rec.EndedAt = runs.TeardownDone, time.Now().Add(-2*time.Hour)
+	r.PutRun(rec)
+	brokertest.Await(t, "the counts are forgotten", func() bool { return len(run.Beat().Runs) == 0 })
 }
 
 func TestTheEndOfAnEpochEndsItsWorkWithoutAnAck(t *testing.T) {

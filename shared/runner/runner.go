@@ -52,6 +52,9 @@ type Config struct {
 	Attempts func(*stage.Run) int
 	// Gate, when set, holds back the outputs of a run until the run may have more downstream.
 	Gate func(ctx context.Context, run *stage.Run) error
+	// Ended, when set, is told that no message of a run's epoch is worked on any more, nor
+	// will be: what was kept for it can go.
+	Ended func(run *stage.Run)
 	// Mine, when set, says whether this instance is to work on a run.
 	Mine func(run string) bool
 	// DoubleAck waits for the broker's answer to each ack.
@@ -212,8 +215,9 @@ func (r *Runner[U]) Run(ctx context.Context) error {
 func (r *Runner[U]) adopt(ctx, hard context.Context, all []*runs.Record) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	wanted := map[string]bool{}
+	wanted, counted := map[string]bool{}, map[string]bool{}
 	for _, rec := range all {
+		counted[rec.Run] = rec.Teardown != runs.TeardownDone || time.Since(rec.EndedAt) < keepCounts
 		if !rec.State.Working() || (r.cfg.Mine != nil && !r.cfg.Mine(rec.Run)) {
 			continue
 		}
@@ -241,6 +245,7 @@ func (r *Runner[U]) adopt(ctx, hard context.Context, all []*runs.Record) {
 			delete(r.feeds, id)
 		}
 	}
+	r.stats.forget(func(run string) bool { return !counted[run] && r.feeds[run] == nil })
 }
 
 // errEnded says that the run's epoch is over: what is in hand of it is of no use.

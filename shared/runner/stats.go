@@ -3,11 +3,14 @@ package runner
 import (
 	"maps"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/fastfeaturefetch/fff/shared/broker"
 	"github.com/fastfeaturefetch/fff/shared/broker/fleet"
+	"github.com/fastfeaturefetch/fff/shared/failure"
+	"github.com/fastfeaturefetch/fff/shared/packed"
 )
 
 // Stats counts what an instance does for each run.
@@ -43,15 +46,51 @@ func (s *Stats) open(run string, epoch uint64) {
 	s.runs[run] = st
 }
 
+// keepCounts is how long the counts of a run are kept when it has been torn down: one that
+// is resumed soon goes on counting its read units.
+const keepCounts = time.Hour
+
+// forget drops the counts of runs that are gone.
+func (s *Stats) forget(gone func(run string) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.runs, func(run string, _ *fleet.RunStats) bool { return gone(run) })
+}
+
 func (s *Stats) message(run string) { s.with(run, func(st *fleet.RunStats) { st.Messages++ }) }
 func (s *Stats) out(run string, n int64) {
 	s.with(run, func(st *fleet.RunStats) { st.Out += n })
 }
-func (s *Stats) failed(run string, n int64) {
-	s.with(run, func(st *fleet.RunStats) { st.Failed += n })
+
+// fetched counts cells that are handed on to the writer, by family.
+func (s *Stats) fetched(run string, of *packed.Builder) {
+	s.with(run, func(st *fleet.RunStats) {
+		for family, rows := range of.RowsByFamily() {
+			countFamily(st, family, fleet.FamilyStats{Fetched: int64(rows)})
+		}
+	})
 }
+
+// failed counts the cells of a dead letter; families has the family of each.
+func (s *Stats) failed(run string, n int64, families []string) {
+	s.with(run, func(st *fleet.RunStats) {
+		st.Failed += n
+		for _, f := range families {
+			countFamily(st, f, fleet.FamilyStats{Failed: 1})
+		}
+	})
+}
+
+func countFamily(st *fleet.RunStats, family string, more fleet.FamilyStats) {
+	if st.Families == nil {
+		st.Families = map[string]fleet.FamilyStats{}
+	}
+	n := st.Families[family]
+	st.Families[family] = fleet.FamilyStats{Fetched: n.Fetched + more.Fetched, Failed: n.Failed + more.Failed}
+}
+
 func (s *Stats) waiting(run, why string) {
-	s.with(run, func(st *fleet.RunStats) { st.Waiting = broker.HeaderText(why, 200) })
+	s.with(run, func(st *fleet.RunStats) { st.Waiting = broker.HeaderText(why, maxReason) })
 }
 
 // In counts cells that were asked of the stage.
@@ -67,11 +106,23 @@ func (s *Stats) Units(run, table string, n float64) {
 	})
 }
 
-func (s *Stats) failedAttempt() {
+// failedAttempt counts an attempt that failed, whatever is done about it.
+func (s *Stats) failedAttempt(run string, e *failure.Error) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.errors++
-	s.mu.Unlock()
+	st := s.runs[run]
+	if st == nil {
+		return
+	}
+	if st.Attempts == nil {
+		st.Attempts = map[string]fleet.AttemptStats{}
+	}
+	st.Attempts[string(e.Code)] = fleet.AttemptStats{Count: st.Attempts[string(e.Code)].Count + 1, Last: broker.HeaderText(e.Error(), maxReason)}
 }
+
+// maxReason is how many bytes of a reason a beat carries.
+const maxReason = 200
 
 func (s *Stats) snapshot() (map[string]fleet.RunStats, int64) {
 	s.mu.Lock()
@@ -79,7 +130,7 @@ func (s *Stats) snapshot() (map[string]fleet.RunStats, int64) {
 	all := make(map[string]fleet.RunStats, len(s.runs))
 	for id, st := range s.runs {
 		c := *st
-		c.Units = maps.Clone(st.Units)
+		c.Units, c.Families, c.Attempts = maps.Clone(st.Units), maps.Clone(st.Families), maps.Clone(st.Attempts)
 		all[id] = c
 	}
 	return all, s.errors

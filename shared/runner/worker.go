@@ -176,11 +176,11 @@ func (w *worker[U]) judge(ctx context.Context, v stage.Verdict[U], attempt int) 
 		w.r.stats.waiting(run, "")
 		return attempt, nil
 	case e.Action == failure.TryAgain && attempt < w.attempts:
-		w.r.stats.failedAttempt()
+		w.r.stats.failedAttempt(run, e)
 		w.r.metrics.Retries.WithLabelValues(string(w.r.cfg.Stage), string(e.Code)).Inc()
 		return attempt + 1, sleep(ctx, backOff(attempt))
 	}
-	w.r.stats.failedAttempt()
+	w.r.stats.failedAttempt(run, e)
 	if w.suspect && e.Action == failure.TryAgain {
 		e = w.poison(e)
 	}

@@ -60,10 +60,7 @@ type process[C any] struct {
 // for wrong settings, 1 for all else. A second signal ends the process at once, as a kill
 // would: what it has in hand goes to another instance when the broker has waited long enough.
 func Main[C any](name string, make func(context.Context, C, Deps) (Service, error)) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop)
-	if err := run(ctx, name, make); err != nil {
+	if err := run(untilSignal(), name, make); err != nil {
 		fmt.Fprintln(os.Stderr, name+":", err)
 		var bad *settings.Error
 		if errors.As(err, &bad) {
@@ -72,6 +69,20 @@ func Main[C any](name string, make func(context.Context, C, Deps) (Service, erro
 		return 1
 	}
 	return 0
+}
+
+// untilSignal gives a context that ends with the first SIGINT or SIGTERM. By then signals
+// have their usual effect again: a second one must not be lost, however soon it comes.
+func untilSignal() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		signal.Stop(signals)
+		cancel()
+	}()
+	return ctx
 }
 
 func run[C any](ctx context.Context, name string, make func(context.Context, C, Deps) (Service, error)) error {

@@ -134,22 +134,27 @@ func (s FileStore) Save(ctx context.Context, j *Journal) error {
 }
 
 // load gives the newest journal of all stores. A store that cannot be read is an error
-// unless another one has a journal: it may be the one with all that is left to undo.
-func load(ctx context.Context, stores []Store) (*Journal, error) {
-	var newest *Journal
+// unless another one has a journal: it may be the one with all that is left to undo. stale
+// says that some store has entries that the newest does not know any more.
+func load(ctx context.Context, stores []Store) (newest *Journal, stale bool, err error) {
 	var errs []error
+	entries := false
 	for _, s := range stores {
 		j, err := s.Load(ctx)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		if j != nil && (newest == nil || j.Version > newest.Version) {
+		if j == nil {
+			continue
+		}
+		entries = entries || len(j.Entries) > 0
+		if newest == nil || j.Version > newest.Version {
 			newest = j
 		}
 	}
 	if newest == nil {
-		return nil, errors.Join(errs...)
+		return nil, false, errors.Join(errs...)
 	}
-	return newest, nil
+	return newest, entries && len(newest.Entries) == 0, nil
 }

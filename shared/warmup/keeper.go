@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -72,25 +73,40 @@ type Keeper struct {
 	cfg      Config
 	backends map[string]Backend
 	journal  Journal
-	label    string                 // of this keeper's marks
-	asked    map[Resource]time.Time // when a change was asked for last
+	label    string             // of this keeper's marks
+	asked    map[Resource]asked // the change that was asked for last
+}
+
+// asked is a change that was asked for.
+type asked struct {
+	to Values
+	at time.Time
 }
 
 // showTime is how long a change may take to show in what a backend says of a resource: RDS
 // calls one available for a while after it has accepted a change.
 const showTime = time.Minute
 
-// apply asks for a change, unless one that was asked for may not show yet.
+// applyTimeout bounds the call that asks for a change.
+const applyTimeout = 20 * time.Second
+
+// apply asks for a change, unless it was asked for and may not show yet. The call is not
+// given up when ctx ends: it might arrive all the same, after whoever ended ctx has looked.
 func (k *Keeper) apply(ctx context.Context, b Backend, r Resource, to Values, say func()) error {
 	now := k.cfg.Now()
-	if at, ok := k.asked[r]; ok && now.Before(at.Add(showTime)) {
+	if last, ok := k.asked[r]; ok && maps.Equal(last.to, to) && now.Before(last.at.Add(showTime)) {
 		return ErrBusy
 	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	say()
-	if err := b.Apply(ctx, r.Name, to); err != nil {
+	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyTimeout)
+	defer cancel()
+	if err := b.Apply(call, r.Name, to); err != nil {
 		return err
 	}
-	k.asked[r] = now
+	k.asked[r] = asked{to, now}
 	return nil
 }
 
@@ -108,11 +124,11 @@ func Open(ctx context.Context, cfg Config) (*Keeper, error) {
 	if cfg.Report == nil {
 		cfg.Report = func(Event) {}
 	}
-	k := &Keeper{cfg: cfg, backends: map[string]Backend{}, asked: map[Resource]time.Time{}}
+	k := &Keeper{cfg: cfg, backends: map[string]Backend{}, asked: map[Resource]asked{}}
 	for _, b := range cfg.Backends {
 		k.backends[b.Kind()] = b
 	}
-	found, err := load(ctx, cfg.Stores)
+	found, stale, err := load(ctx, cfg.Stores)
 	if err != nil {
 		return nil, fmt.Errorf("warm-up of run %s: %w", cfg.Run, err)
 	}
@@ -124,7 +140,7 @@ func Open(ctx context.Context, cfg Config) (*Keeper, error) {
 	}
 	k.journal.Writer = nuid.Next()
 	k.label = label(k.journal.Holder, k.journal.Writer)
-	if len(k.journal.Entries) == 0 {
+	if len(k.journal.Entries) == 0 && !stale {
 		return k, nil
 	}
 	for i := range k.journal.Entries {
@@ -145,6 +161,13 @@ func sleep(ctx context.Context, d time.Duration) error {
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
+	}
+}
+
+// Hurry has what could not be brought down tried again now, not after its wait.
+func (k *Keeper) Hurry() {
+	for i := range k.journal.Entries {
+		k.journal.Entries[i].NextTry = time.Time{}
 	}
 }
 

@@ -168,6 +168,10 @@ func (k *Keeper) lower(ctx context.Context, e *Entry) error {
 			}
 		})
 	}
+	if k.cfg.Watch < showTime && e.Stage == Intent && len(e.Pairs) > 0 && k.cfg.Now().Before(e.RaisedAt.Add(showTime)) {
+		e.Problem = "the change that was asked for may not show yet"
+		return ErrBusy // nobody would be there to see it later
+	}
 	return k.down(ctx, b, e, state, foreign)
 }
 

@@ -20,14 +20,19 @@ func longJob(t *testing.T, samples int) *harness.Job {
 	return j
 }
 
-// start submits a job to a fleet with so many instances of each service.
-func start(t *testing.T, j *harness.Job, each int) (*harness.Fleet, *harness.Process) {
+// start submits a job to a fleet with so many instances of each service. Until the gate is
+// opened the job goes on in small steps: it would last for a minute, so that what is to
+// happen in the middle of it does, on a slow machine too.
+func start(t *testing.T, j *harness.Job, each int) (*harness.Fleet, *harness.Process, *harness.Gate) {
 	t.Helper()
 	f := harness.NewFleet(t, j)
+	b := harness.StartBackends(t, j.Sandbox, j.File(t))
+	j.Backend = b.At.FeatureService
+	gate := harness.NewGateAjar(t, b, 25*time.Millisecond)
 	f.StartBroker()
 	f.AddEach(each)
 	f.AwaitReady()
-	return f, f.Submit(j)
+	return f, f.Submit(j), gate
 }
 
 // await waits for a moment of the job that p follows, before its end.
@@ -60,7 +65,7 @@ func prove(t *testing.T, f *harness.Fleet, p *harness.Process, j *harness.Job) {
 func TestEveryServiceIsKilledAndPaused(t *testing.T) {
 	t.Parallel()
 	j := longJob(t, 1000)
-	f, p := start(t, j, 2)
+	f, p, gate := start(t, j, 2)
 	for _, service := range harness.Services {
 		await(t, p, harness.Once(j, 1, harness.Indexes))
 		f.Look(t, j)
@@ -79,6 +84,7 @@ func TestEveryServiceIsKilledAndPaused(t *testing.T) {
 	harness.Await(t, "all leases of the paused are over", harness.After(ackWait+2*time.Second).Reached)
 	f.Look(t, j)
 	f.Heal()
+	gate.Open()
 	prove(t, f, p, j)
 	f.Look(t, j)
 }
@@ -88,7 +94,7 @@ func TestEveryServiceIsKilledAndPaused(t *testing.T) {
 func TestAnotherLeads(t *testing.T) {
 	t.Parallel()
 	j := longJob(t, 500)
-	f, p := start(t, j, 1)
+	f, p, gate := start(t, j, 1)
 	f.Add("orchestrator")
 	f.AwaitReady()
 	await(t, p, harness.Once(j, 1, harness.Indexes))
@@ -100,6 +106,7 @@ func TestAnotherLeads(t *testing.T) {
 	second.Pause()
 	leader(t, f, second)
 	second.Resume()
+	gate.Open()
 	prove(t, f, p, j)
 }
 
@@ -118,7 +125,7 @@ func leader(t *testing.T, f *harness.Fleet, before *harness.Instance) (now *harn
 func TestCutOffFromTheBroker(t *testing.T) {
 	t.Parallel()
 	j := longJob(t, 500)
-	f, p := start(t, j, 2)
+	f, p, gate := start(t, j, 2)
 	await(t, p, harness.Once(j, 1, harness.Indexes))
 	lone := leader(t, f, nil)
 	lone.Link.Cut()
@@ -129,5 +136,6 @@ func TestCutOffFromTheBroker(t *testing.T) {
 	leader(t, f, lone)
 	harness.Await(t, "all leases of those cut off are over", harness.After(ackWait+time.Second).Reached)
 	f.Heal()
+	gate.Open()
 	prove(t, f, p, j)
 }

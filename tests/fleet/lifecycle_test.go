@@ -96,7 +96,7 @@ func TestServicesStopWithoutTheirBroker(t *testing.T) {
 	t.Parallel()
 	j := longJob(t, 300)
 	j.Env["FFF_SHUTDOWN_GRACE"] = "2s"
-	f, p := start(t, j, 1)
+	f, p, gate := start(t, j, 1)
 	await(t, p, harness.Once(j, 1, harness.Indexes))
 	f.Broker.Kill()
 	for _, i := range f.Each() {
@@ -108,6 +108,7 @@ func TestServicesStopWithoutTheirBroker(t *testing.T) {
 		}
 	}
 	f.Heal()
+	gate.Open()
 	prove(t, f, p, j)
 }
 
@@ -124,7 +125,7 @@ func hasWork(t *testing.T, f *harness.Fleet, i *harness.Instance, j *harness.Job
 func TestInstancesJoinAndLeave(t *testing.T) {
 	t.Parallel()
 	j := longJob(t, 500)
-	f, p := start(t, j, 1)
+	f, p, gate := start(t, j, 1)
 	await(t, p, harness.Once(j, 1, harness.Indexes))
 	first := f.Each()
 	f.AddEach(1)
@@ -138,6 +139,7 @@ func TestInstancesJoinAndLeave(t *testing.T) {
 			t.Errorf("%s: exit code %d after SIGTERM, want 0", i.Name, code)
 		}
 	}
+	gate.Open()
 	prove(t, f, p, j)
 	listed(t, f, 1)
 }

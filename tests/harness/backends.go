@@ -49,5 +49,5 @@ func (b *Backends) Serve(j *Job) {
 	if j.Env == nil {
 		j.Env = Env{}
 	}
-	j.Backend, j.Env["AWS_ENDPOINT_URL_DYNAMODB"] = b.At.FeatureService, b.At.DynamoDB
+	j.Backend, j.Env["AWS_ENDPOINT_URL_DYNAMODB"], j.Env["AWS_ENDPOINT_URL_RDS"] = b.At.FeatureService, b.At.DynamoDB, b.At.RDS
 }

@@ -80,6 +80,23 @@ func expectNoRace(t testing.TB, program, text string) {
 	}
 }
 
+// Build builds a program of the tests' own module and gives its path. dir is its package, as
+// seen from the module.
+func Build(t testing.TB, dir string) string {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/fastfeaturefetch/fff/tests").Output()
+	if err != nil {
+		t.Fatalf("where the tests' module is: %v", err)
+	}
+	path := filepath.Join(programs, filepath.Base(dir))
+	build := exec.Command("go", "build", "-o", path, dir)
+	build.Dir = strings.TrimSpace(string(out))
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", build, err, out)
+	}
+	return path
+}
+
 // Scratch gives a directory that lasts as long as the test binary, for what several tests
 // share.
 func Scratch() string { return programs }

@@ -3,6 +3,7 @@ package harness
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,6 +26,7 @@ var buildFleet = sync.OnceValue(func() error {
 // and stand-ins for the backends. Each instance reaches the broker over a link of its own.
 type Fleet struct {
 	URL     string // of the broker, without a link between
+	Account string // URL of the stand-ins for DynamoDB and RDS
 	Broker  *Instance
 	Sandbox *Instance
 
@@ -59,7 +61,9 @@ func NewFleet(t testing.TB, j *Job) *Fleet {
 	for name, value := range f.env {
 		f.Sandbox.env[name] = value
 	}
-	f.env["AWS_ENDPOINT_URL_DYNAMODB"] = "http://" + db
+	f.Account = "http://" + db
+	f.env["AWS_ENDPOINT_URL_DYNAMODB"], f.env["AWS_ENDPOINT_URL_RDS"] = f.Account, f.Account
+	maps.Copy(f.env, j.Env) // a test may have put something between
 	f.Sandbox.Start(t)
 	f.Broker = f.instance("nats-server", "nats-server", "-c", f.brokerConfig(nats))
 	f.URL = "nats://" + nats

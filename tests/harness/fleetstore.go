@@ -19,7 +19,7 @@ import (
 )
 
 // asking bounds a question to the broker of a fleet, which may be away.
-const asking = 3 * time.Second
+const asking = 10 * time.Second
 
 // with calls fn with a connection to the broker, which ends with it. It gives false if the
 // broker is away or fn fails.

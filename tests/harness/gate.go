@@ -13,11 +13,22 @@ import (
 type Gate struct {
 	came   chan struct{} // a request has come
 	opened chan struct{}
+	steps  <-chan time.Time // one request passes at each; nil = never
 }
 
 // NewGate shuts a gate before the feature service of the stand-ins.
-func NewGate(b *Backends) *Gate {
-	g := &Gate{came: make(chan struct{}, 1), opened: make(chan struct{})}
+func NewGate(b *Backends) *Gate { return newGate(b, nil) }
+
+// NewGateAjar is NewGate, but lets one request through every so often: a job goes on, in
+// small steps, for as long as the test needs.
+func NewGateAjar(t testing.TB, b *Backends, every time.Duration) *Gate {
+	ticker := time.NewTicker(every)
+	t.Cleanup(ticker.Stop)
+	return newGate(b, ticker.C)
+}
+
+func newGate(b *Backends, steps <-chan time.Time) *Gate {
+	g := &Gate{came: make(chan struct{}, 1), opened: make(chan struct{}), steps: steps}
 	b.SetFaults(sandbox.Faults{Features: func(*featureservice.Request) featureservice.Fault {
 		select {
 		case g.came <- struct{}{}:
@@ -25,6 +36,7 @@ func NewGate(b *Backends) *Gate {
 		}
 		select {
 		case <-g.opened:
+		case <-g.steps:
 		case <-time.After(Patience):
 		}
 		return featureservice.Fault{}

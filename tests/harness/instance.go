@@ -158,7 +158,7 @@ func (i *Instance) Crashes() []string {
 }
 
 // probes bounds what a test waits for a probe, which a paused process never answers.
-var probes = http.Client{Timeout: 2 * time.Second}
+var probes = http.Client{Timeout: 10 * time.Second}
 
 // Probe gives what a probe of the instance answers, and its status; 0 when nobody answers.
 func (i *Instance) Probe(path string) (status int, body string) {

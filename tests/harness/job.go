@@ -210,14 +210,17 @@ func (j *Job) Args(t testing.TB, more ...string) []string {
 func (j *Job) Settings() Env {
 	c := &j.Sandbox
 	env := Env{
-		"FFF_SANDBOX_FEATURES_PER_FAMILY": strconv.Itoa(c.FeaturesPerFamily),
-		"FFF_SANDBOX_HIT_RATIO":           strconv.FormatFloat(c.HitRatio, 'g', -1, 64),
-		"FFF_SANDBOX_DYNAMODB_LATENCY":    c.DynamoDBLatency.String(),
-		"FFF_SANDBOX_THREADS":             strconv.Itoa(c.Threads),
-		"FFF_SANDBOX_FAST_MIN":            c.FastMin.String(),
-		"FFF_SANDBOX_FAST_MAX":            c.FastMax.String(),
-		"FFF_SANDBOX_SLOW_MIN":            c.SlowMin.String(),
-		"FFF_SANDBOX_SLOW_MAX":            c.SlowMax.String(),
+		"FFF_SANDBOX_FEATURES_PER_FAMILY":  strconv.Itoa(c.FeaturesPerFamily),
+		"FFF_SANDBOX_HIT_RATIO":            strconv.FormatFloat(c.HitRatio, 'g', -1, 64),
+		"FFF_SANDBOX_DYNAMODB_LATENCY":     c.DynamoDBLatency.String(),
+		"FFF_SANDBOX_READ_UNITS":           strconv.FormatInt(c.ReadUnits, 10),
+		"FFF_SANDBOX_TABLE_UPDATE_TIME":    c.TableUpdateTime.String(),
+		"FFF_SANDBOX_DATABASE_UPDATE_TIME": c.DatabaseUpdateTime.String(),
+		"FFF_SANDBOX_THREADS":              strconv.Itoa(c.Threads),
+		"FFF_SANDBOX_FAST_MIN":             c.FastMin.String(),
+		"FFF_SANDBOX_FAST_MAX":             c.FastMax.String(),
+		"FFF_SANDBOX_SLOW_MIN":             c.SlowMin.String(),
+		"FFF_SANDBOX_SLOW_MAX":             c.SlowMax.String(),
 	}
 	if j.S3 != nil {
 		maps.Copy(env, j.S3.Env())

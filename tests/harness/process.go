@@ -146,6 +146,12 @@ func (p *Process) Wait(t testing.TB) Result {
 	return p.result()
 }
 
+// PID is the id of the process.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Signal sends a signal.
+func (p *Process) Signal(s os.Signal) { _ = p.cmd.Process.Signal(s) } // it may have ended this moment
+
 // Interrupt sends what Ctrl-C sends.
 func (p *Process) Interrupt() { _ = p.cmd.Process.Signal(os.Interrupt) }
 
@@ -171,6 +177,11 @@ func (p *Process) stuck() {
 func (p *Process) Stdout(t testing.TB, what string, ok func(string) bool) string {
 	t.Helper()
 	return p.written(t, &p.stdout, what, ok)
+}
+
+// Says is a condition for Stdout and Stderr: that the text is in it.
+func Says(text string) func(string) bool {
+	return func(s string) bool { return strings.Contains(s, text) }
 }
 
 // Stderr is Stdout for the standard error.

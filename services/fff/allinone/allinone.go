@@ -27,6 +27,7 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/service"
 	"github.com/fastfeaturefetch/fff/shared/settings"
 	"github.com/fastfeaturefetch/fff/shared/telemetry"
+	"github.com/fastfeaturefetch/fff/shared/warmup/awsapi"
 	"github.com/fastfeaturefetch/fff/streams"
 )
 
@@ -35,6 +36,7 @@ type Options struct {
 	Store   string        // directory of the broker's store; made when missing, locked
 	Port    int           // of the broker on the loopback; 0 = a free one
 	Sandbox bool          // start the stand-in backends too, and point the clients at them
+	Once    bool          // the process ends with its run: nobody watches what the run had scaled up
 	Job     *runfile.File // the job that the sandbox serves from the start, expanded; nil = none
 	Common  settings.Common
 	Log     zerolog.Logger
@@ -109,9 +111,15 @@ func Start(ctx context.Context, o Options) (s *System, err error) {
 		return s, err
 	}
 	if o.Sandbox {
-		if cfg.Dynamo.Endpoint, err = s.startSandbox(ctx, o.Job); err != nil {
+		at, err := s.startSandbox(ctx, o.Job)
+		if err != nil {
 			return s, err
 		}
+		cfg.Dynamo.Endpoint = at.DynamoDB
+		cfg.Orchestrator.AWS = awsapi.Endpoints{DynamoDB: at.DynamoDB, RDS: at.RDS}
+	}
+	if o.Once {
+		cfg.Orchestrator.Watch = -1
 	}
 	return s, s.startServices(ctx, o, cfg)
 }
@@ -190,12 +198,12 @@ func (s *System) run(ctx context.Context, leader func(context.Context) error, ot
 }
 
 // startSandbox starts the stand-in backends on free ports, unless the environment names
-// others, and gives the endpoint of DynamoDB. Runs that are opened later get their tables
+// others, and tells where they are. Runs that are opened later get their tables
 // as they come.
-func (s *System) startSandbox(ctx context.Context, job *runfile.File) (endpoint string, err error) {
+func (s *System) startSandbox(ctx context.Context, job *runfile.File) (at sandbox.Endpoints, err error) {
 	var cfg sandbox.Config
 	if err := settings.Load(&cfg); err != nil {
-		return "", err
+		return at, err
 	}
 	if _, set := os.LookupEnv("FFF_SANDBOX_DYNAMODB_ADDR"); !set {
 		cfg.DynamoDBAddr = "127.0.0.1:0"
@@ -205,11 +213,10 @@ func (s *System) startSandbox(ctx context.Context, job *runfile.File) (endpoint 
 	}
 	box, err := sandbox.New(cfg, job)
 	if err != nil {
-		return "", err
+		return at, err
 	}
-	at, err := box.Start(context.WithoutCancel(ctx))
-	if err != nil {
-		return "", err
+	if at, err = box.Start(context.WithoutCancel(ctx)); err != nil {
+		return at, err
 	}
 	s.sandbox, s.FeatureService = box, at.FeatureService
 	following, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -228,7 +235,7 @@ func (s *System) startSandbox(ctx context.Context, job *runfile.File) (endpoint 
 			}
 		})
 	}()
-	return at.DynamoDB, nil
+	return at, nil
 }
 
 // Sandbox gives the stand-in backends, nil without them.

@@ -73,6 +73,9 @@ func Rows(f *Frame) []string {
 	for i := range f.Stages {
 		rows = append(rows, stageRow(f, &f.Stages[i]))
 	}
+	if f.Status.Waiting != "" {
+		rows = append(rows, "  "+f.Status.Waiting)
+	}
 	return rows
 }
 

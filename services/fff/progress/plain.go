@@ -3,6 +3,7 @@ package progress
 import (
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"time"
 )
@@ -32,6 +33,9 @@ func (p *plain) Close() {}
 // Line gives a frame in one line.
 func Line(f *Frame) string {
 	parts := []string{fmt.Sprintf("%s %s", f.Status.Run, state(f.Status.State)), cells(f)}
+	if f.Status.Waiting != "" {
+		parts = append(parts, f.Status.Waiting)
+	}
 	if f.Status.Round > 0 {
 		parts = append(parts, fmt.Sprintf("repair round %d", f.Status.Round))
 	}
@@ -69,6 +73,13 @@ func cells(f *Frame) string {
 	}
 	if f.Status.BadRecords > 0 {
 		fmt.Fprintf(&b, "  %s bad records", count(f.Status.BadRecords))
+	}
+	units := 0.0
+	for _, n := range f.Status.ReadUnits {
+		units += n
+	}
+	if units > 0 {
+		fmt.Fprintf(&b, "  %s read units", count(int64(math.Ceil(units))))
 	}
 	return b.String()
 }

@@ -184,6 +184,7 @@ func TestSummaries(t *testing.T) {
 	failed.Committed, failed.Reason = 0, "DynamoDB: table \"features\" does not exist; check dynamodb.table and AWS_REGION"
 	partial := ended(control.CompletedWithFailures)
 	partial.BadRecords = 3
+	partial.Warnings = []string{"failure_policy.data.constant: features of family credit have one and the same value everywhere: x; look", "failure_policy.silent_instance: instance w1 of writer has said nothing for 31s; look"}
 	partial.FailedByCode = map[string]int64{"timeout": 9, "server_error": 2, "bad_item": 1}
 	s3 := ended(control.Completed)
 	s3.Dataset = "s3://bucket/datasets/demo"

@@ -94,6 +94,13 @@ func summaryRows(f *Frame) [][2]string {
 	if s.Dataset != "" {
 		rows = append(rows, [2]string{"dataset", s.Dataset})
 	}
+	for i, warning := range s.Warnings {
+		title := ""
+		if i == 0 {
+			title = "warnings"
+		}
+		rows = append(rows, [2]string{title, warning})
+	}
 	return rows
 }
 
@@ -159,6 +166,34 @@ func WriteStatus(w io.Writer, s *control.Status, now time.Time) error {
 	for i := range f.Stages {
 		b.WriteString(stageRow(f, &f.Stages[i]) + "\n")
 	}
+	if s.Waiting != "" {
+		fmt.Fprintf(&b, "\n  waiting     %s\n", s.Waiting)
+	}
+	for i := range s.WarmUp {
+		b.WriteString(scaledRow(&s.WarmUp[i]))
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// scaledRow tells of something that was scaled up.
+func scaledRow(u *control.ScaledUp) string {
+	text := fmt.Sprintf("\n  %s: ", u.Resource)
+	switch {
+	case u.Up():
+		text += fmt.Sprintf("scaled up from %s to %s, until %s at the latest", u.Before, u.Raised, u.Deadline.UTC().Format(time.DateTime))
+	case len(u.Foreign) > 0:
+		text += fmt.Sprintf("left as it is, because somebody else has changed %s; before the run it had %s", strings.Join(u.Foreign, ", "), u.Before)
+	case u.Shared:
+		text += "others hold it; the last one out brings it down"
+	default:
+		text += "down again, and watched for a while"
+	}
+	if u.Problem != "" {
+		text += fmt.Sprintf("\n    cannot be brought down: %s", u.Problem)
+		if u.Attempts > 0 {
+			text += fmt.Sprintf(" (attempt %d; again at %s)", u.Attempts, u.NextTry.UTC().Format(time.DateTime))
+		}
+	}
+	return text + "\n"
 }

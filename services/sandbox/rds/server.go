@@ -52,18 +52,23 @@ func New(cfg Config) *Server {
 	return &Server{cfg: cfg, instances: map[string]*instance{}, clusters: map[string]*cluster{}, calls: map[string]int{}}
 }
 
-// AddInstance makes a database instance that is available.
+// AddInstance makes a database instance that is available, unless there is one of this name.
 func (s *Server) AddInstance(id, class string, storageGiB int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.instances[id] = &instance{id: id, class: class, storage: storageGiB, tags: map[string]string{}}
+	if s.instances[id] == nil {
+		s.instances[id] = &instance{id: id, class: class, storage: storageGiB, tags: map[string]string{}}
+	}
 }
 
-// AddCluster makes an Aurora Serverless v2 cluster that is available.
+// AddCluster makes an Aurora Serverless v2 cluster that is available, unless there is one of
+// this name.
 func (s *Server) AddCluster(id string, minACU, maxACU float64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.clusters[id] = &cluster{id: id, acu: acu{minACU, maxACU}, tags: map[string]string{}}
+	if s.clusters[id] == nil {
+		s.clusters[id] = &cluster{id: id, acu: acu{minACU, maxACU}, tags: map[string]string{}}
+	}
 }
 
 // Calls counts the calls of an action since the start.

@@ -1,10 +1,12 @@
 // Package desk carries questions of the services to the orchestrator's leader: which cells
-// are done already, and what share of a feature service an instance may use.
+// are done already, what share of a feature service an instance may use, and how many read
+// units.
 package desk
 
 import (
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -12,12 +14,14 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/fastfeaturefetch/fff/shared/broker"
+	"github.com/fastfeaturefetch/fff/shared/budget"
 	"github.com/fastfeaturefetch/fff/shared/sample"
 )
 
 const (
 	subjectDone  = "fff.done."
 	subjectShare = "fff.share"
+	subjectSpend = "fff.spend"
 )
 
 // ErrNobody says that no leader answered; one will soon.
@@ -81,6 +85,34 @@ func Share(ctx context.Context, c *broker.Client, ask []byte) ([]byte, error) {
 // ServeShare answers Share.
 func ServeShare(c *broker.Client, answer func([]byte) []byte) (stop func(), err error) {
 	return c.Serve(subjectShare, func(m *broker.Request) []byte { return answer(m.Data) })
+}
+
+// Spend asks for more of a run's read units.
+func Spend(ctx context.Context, c *broker.Client, ask budget.Ask) (answer budget.Answer, err error) {
+	data, err := json.Marshal(ask)
+	if err != nil {
+		return answer, fmt.Errorf("ask for read units: %w", err)
+	}
+	reply, err := request(ctx, c, subjectSpend, data)
+	if err != nil {
+		return answer, err
+	}
+	if err := json.Unmarshal(reply, &answer); err != nil {
+		return answer, fmt.Errorf("ask for read units: %w", err)
+	}
+	return answer, nil
+}
+
+// ServeSpend answers Spend.
+func ServeSpend(c *broker.Client, answer func(budget.Ask) budget.Answer) (stop func(), err error) {
+	return c.Serve(subjectSpend, func(m *broker.Request) []byte {
+		var ask budget.Ask
+		if json.Unmarshal(m.Data, &ask) != nil {
+			return nil
+		}
+		reply, _ := json.Marshal(answer(ask)) // a number that is finite
+		return reply
+	})
 }
 
 func request(ctx context.Context, c *broker.Client, subject string, data []byte) ([]byte, error) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fastfeaturefetch/fff/shared/broker/brokertest"
 	"github.com/fastfeaturefetch/fff/shared/broker/desk"
+	"github.com/fastfeaturefetch/fff/shared/budget"
 	"github.com/fastfeaturefetch/fff/shared/sample"
 )
 
@@ -64,6 +65,9 @@ func TestNobodyLeads(t *testing.T) {
 	if _, err := desk.Share(t.Context(), b.Client, nil); !errors.Is(err, desk.ErrNobody) {
 		t.Errorf("share without a leader: %v", err)
 	}
+	if _, err := desk.Spend(t.Context(), b.Client, budget.Ask{}); !errors.Is(err, desk.ErrNobody) {
+		t.Errorf("read units without a leader: %v", err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := desk.Share(ctx, b.Client, nil); err == nil {
@@ -84,5 +88,25 @@ func TestSharesAreHandedThrough(t *testing.T) {
 	stop()
 	if _, err := desk.Share(t.Context(), b.Client, nil); !errors.Is(err, desk.ErrNobody) {
 		t.Errorf("after the leader stopped: %v", err)
+	}
+}
+
+func TestReadUnitsAreAskedFor(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t)
+	ledger := budget.NewLedger()
+	ledger.Limit(100)
+	if _, err := desk.ServeSpend(b.Client, ledger.Grant); err != nil {
+		t.Fatal(err)
+	}
+	for _, ask := range []budget.Ask{{Run: "demo", Instance: "a", Needs: 100, Stuck: true}, {Run: "demo", Instance: "b", Has: 3, Needs: 200}} {
+		want := budget.NewLedger()
+		want.Limit(100)
+		if ask.Instance == "b" {
+			want.Used("a", 100)
+		}
+		if got, err := desk.Spend(t.Context(), b.Connect(), ask); err != nil || got != want.Grant(ask) {
+			t.Errorf("%+v is answered with %v (%v), want %v", ask, got, err, want.Grant(ask))
+		}
 	}
 }

@@ -35,12 +35,30 @@ type RunStats struct {
 	Held     int64              `json:"held"`     // messages in hand
 	Waiting  string             `json:"waiting,omitempty"`
 	Units    map[string]float64 `json:"read_units,omitempty"` // by table
+
+	Families map[string]FamilyStats  `json:"families,omitempty"`        // that cells were fetched for
+	Attempts map[string]AttemptStats `json:"failed_attempts,omitempty"` // by failure code
+}
+
+// FamilyStats counts what became of a family's cells in a stage.
+type FamilyStats struct {
+	Fetched int64 `json:"fetched,omitempty"` // handed on to the writer
+	Failed  int64 `json:"failed,omitempty"`  // dead-lettered
+}
+
+// AttemptStats counts attempts that failed alike, those included that were made again.
+type AttemptStats struct {
+	Count int64  `json:"count"`
+	Last  string `json:"last"` // reason of the last one, shortened
 }
 
 // BeatInterval is how often an instance says that it lives.
 const BeatInterval = time.Second
 
-const beats = "fff.heartbeat."
+const (
+	beats     = "fff.heartbeat."
+	instances = "fff.instance."
+)
 
 // Announce registers an instance with NATS micro, so that `nats micro ls` shows it, and
 // sends its beats until ctx ends.
@@ -58,7 +76,7 @@ func Announce(ctx context.Context, c *broker.Client, name string, beat func() Be
 	}
 	defer func() { _ = svc.Stop() }()
 	err = svc.AddEndpoint("stats", micro.HandlerFunc(func(r micro.Request) { _ = r.RespondJSON(beat()) }),
-		micro.WithEndpointSubject("fff.instance."+b.Instance),
+		micro.WithEndpointSubject(instances+b.Instance),
 		micro.WithEndpointQueueGroupDisabled())
 	if err != nil {
 		return fmt.Errorf("register %s with NATS micro: %w", name, err)
@@ -90,26 +108,31 @@ type Listener struct {
 	mu    sync.Mutex
 	beats map[string]Beat
 	sub   *nats.Subscription
+	began time.Time
 }
 
 // Listen starts to listen.
 func Listen(c *broker.Client) (*Listener, error) {
-	l := &Listener{beats: map[string]Beat{}}
+	l := &Listener{beats: map[string]Beat{}, began: time.Now()}
 	sub, err := c.NC.Subscribe(beats+">", func(m *nats.Msg) {
-		var b Beat
-		if json.Unmarshal(m.Data, &b) != nil || b.Instance == "" {
-			return
-		}
-		b.Seen = time.Now()
-		l.mu.Lock()
-		l.beats[b.Instance] = b
-		l.mu.Unlock()
+		l.hear(m.Data)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("listen to heartbeats: %w", err)
 	}
 	l.sub = sub
 	return l, nil
+}
+
+func (l *Listener) hear(data []byte) {
+	var b Beat
+	if json.Unmarshal(data, &b) != nil || b.Instance == "" {
+		return
+	}
+	b.Seen = time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.beats[b.Instance] = b
 }
 
 // Beats gives the last beat of every instance heard.
@@ -121,6 +144,24 @@ func (l *Listener) Beats() []Beat {
 		all = append(all, b)
 	}
 	return all
+}
+
+// Listened gives for how long it has listened.
+func (l *Listener) Listened() time.Duration { return time.Since(l.began) }
+
+// Ask has the live instances of a service say at once how they stand. One that does not
+// answer soon keeps what it said last.
+func (l *Listener) Ask(ctx context.Context, c *broker.Client, service string) {
+	ctx, cancel := context.WithTimeout(ctx, 2*BeatInterval)
+	defer cancel()
+	for _, b := range l.Beats() {
+		if b.Service != service || !b.Alive() {
+			continue
+		}
+		if m, err := c.NC.RequestWithContext(ctx, instances+b.Instance, nil); err == nil {
+			l.hear(m.Data)
+		}
+	}
 }
 
 // Stop ends the listening.

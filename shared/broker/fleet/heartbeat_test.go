@@ -3,10 +3,12 @@ package fleet_test
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"reflect"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
 	"github.com/fastfeaturefetch/fff/shared/broker/brokertest"
@@ -82,5 +84,43 @@ func TestSilenceIsNoLife(t *testing.T) {
 		if got := tc.beat.Alive(); got != tc.want {
 			t.Errorf("%s, seen %v ago: alive %v, want %v", tc.beat.State, time.Since(tc.beat.Seen).Round(time.Second), got, tc.want)
 		}
+	}
+}
+
+// Whoever asks need not wait for the next beat. One that does not answer keeps what it said.
+func TestInstancesAreAsked(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t)
+	listener, err := fleet.Listen(b.Client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Stop()
+	nc := b.Connect().NC
+	say := func(instance string, units float64) []byte {
+		data, err := json.Marshal(fleet.Beat{Service: "dynamo-fetcher", Instance: instance, State: "ready",
+			Runs: map[string]fleet.RunStats{"demo": {Units: map[string]float64{"features": units}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	for _, instance := range []string{"answers", "mute"} {
+		if err := nc.Publish("fff.heartbeat.dynamo-fetcher."+instance, say(instance, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := nc.Subscribe("fff.instance.answers", func(m *nats.Msg) { _ = m.Respond(say("answers", 2)) }); err != nil {
+		t.Fatal(err)
+	}
+	brokertest.Await(t, "both are heard", func() bool { return len(listener.Beats()) == 2 })
+	listener.Ask(t.Context(), b.Client, "writer")
+	listener.Ask(t.Context(), b.Client, "dynamo-fetcher")
+	got := map[string]float64{}
+	for _, beat := range listener.Beats() {
+		got[beat.Instance] = beat.Runs["demo"].Units["features"]
+	}
+	if want := map[string]float64{"answers": 2, "mute": 1}; !maps.Equal(got, want) {
+		t.Errorf("asked, they have used %v, want %v", got, want)
 	}
 }

@@ -68,6 +68,15 @@ type Epoch struct {
 	SealedAt time.Time `json:"sealed_at,omitzero"`
 }
 
+// Usage is what a run uses of its budget, over all epochs.
+type Usage struct {
+	Worked    time.Duration                 `json:"worked_ns,omitempty"`
+	ReadUnits map[string]map[string]float64 `json:"read_units,omitempty"` // by instance and table; "" = by the dataset's manifest
+	// FreeWork and FreeUnits were used when the run was complete last: its budget began anew.
+	FreeWork  time.Duration `json:"free_work_ns,omitempty"`
+	FreeUnits float64       `json:"free_units,omitempty"`
+}
+
 // Record is what the bucket keeps of a run.
 type Record struct {
 	Run      string  `json:"run"`
@@ -90,6 +99,9 @@ type Record struct {
 	// FailedFrom is the epoch whose opening tried everything again. Dead letters of older
 	// ones are void: they may still come, from requests that were in hand at that moment.
 	FailedFrom uint64 `json:"failed_from,omitempty"`
+
+	// Usage is what the run has used so far, a few seconds late.
+	Usage Usage `json:"usage,omitzero"`
 
 	CreatedAt time.Time `json:"created_at"`
 	StartedAt time.Time `json:"started_at"`

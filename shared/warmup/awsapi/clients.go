@@ -8,7 +8,9 @@ package awsapi
 import (
 	"context"
 	"fmt"
+	"os"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/applicationautoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -34,23 +36,48 @@ type Clients struct {
 	AutoScaling *applicationautoscaling.Client
 }
 
+// Endpoints are URLs in place of those that the SDK finds: of stand-ins in the same process.
+// "" = the SDK's.
+type Endpoints struct{ DynamoDB, RDS string }
+
 // New gives the clients. The SDK's own retries are on: what is called here is called a few
 // times a minute.
-func New(ctx context.Context) (*Clients, error) {
-	cfg, err := config.LoadDefaultConfig(ctx)
+func New(ctx context.Context, at Endpoints) (*Clients, error) {
+	var load []func(*config.LoadOptions) error
+	if at != (Endpoints{}) && os.Getenv("AWS_ACCESS_KEY_ID") == "" {
+		// Stand-ins check no credentials, but the SDK wants some.
+		load = append(load, config.WithCredentialsProvider(aws.CredentialsProviderFunc(
+			func(context.Context) (aws.Credentials, error) {
+				return aws.Credentials{AccessKeyID: "sandbox", SecretAccessKey: "sandbox", Source: "sandbox"}, nil
+			})))
+	}
+	cfg, err := config.LoadDefaultConfig(ctx, load...)
 	if err != nil {
 		return nil, fmt.Errorf("AWS configuration: %w; check the AWS_ variables and ~/.aws/config", err)
 	}
 	cfg.HTTPClient = awshttp.New(maxInFlight)
 	c := &Clients{
-		DynamoDB: dynamodb.NewFromConfig(cfg, func(o *dynamodb.Options) { o.Region = regionOf(o.Region, o.BaseEndpoint) }),
-		RDS:      rds.NewFromConfig(cfg, func(o *rds.Options) { o.Region = regionOf(o.Region, o.BaseEndpoint) }),
+		DynamoDB: dynamodb.NewFromConfig(cfg, func(o *dynamodb.Options) {
+			o.BaseEndpoint = endpoint(at.DynamoDB, o.BaseEndpoint)
+			o.Region = regionOf(o.Region, o.BaseEndpoint)
+		}),
+		RDS: rds.NewFromConfig(cfg, func(o *rds.Options) {
+			o.BaseEndpoint = endpoint(at.RDS, o.BaseEndpoint)
+			o.Region = regionOf(o.Region, o.BaseEndpoint)
+		}),
 	}
 	scaling := applicationautoscaling.NewFromConfig(cfg, func(o *applicationautoscaling.Options) { o.Region = regionOf(o.Region, o.BaseEndpoint) })
 	if c.DynamoDB.Options().BaseEndpoint == nil || scaling.Options().BaseEndpoint != nil {
 		c.AutoScaling = scaling
 	}
 	return c, nil
+}
+
+func endpoint(own string, found *string) *string {
+	if own != "" {
+		return &own
+	}
+	return found
 }
 
 // regionOf gives the region that calls are signed for; "" where none is known, which the SDK

@@ -15,10 +15,16 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/warmup/table"
 )
 
+// Config says where the backends are.
+type Config struct {
+	Kubernetes autoscaler.Config
+	AWS        awsapi.Endpoints
+}
+
 // New gives the backends of all kinds, which connect when they are used. w is nil where
 // things are only brought down.
-func New(ctx context.Context, w *runfile.WarmUp, kubernetes autoscaler.Config) ([]warmup.Backend, error) {
-	clients, err := awsapi.New(ctx)
+func New(ctx context.Context, w *runfile.WarmUp, cfg Config) ([]warmup.Backend, error) {
+	clients, err := awsapi.New(ctx, cfg.AWS)
 	if err != nil {
 		return nil, err
 	}
@@ -26,7 +32,7 @@ func New(ctx context.Context, w *runfile.WarmUp, kubernetes autoscaler.Config) (
 	if clients.AutoScaling != nil {
 		tables.Scalers = clients.AutoScaling
 	}
-	return []warmup.Backend{table.New(tables), database.NewInstances(clients.RDS), database.NewClusters(clients.RDS), autoscaler.New(kubernetes)}, nil
+	return []warmup.Backend{table.New(tables), database.NewInstances(clients.RDS), database.NewClusters(clients.RDS), autoscaler.New(cfg.Kubernetes)}, nil
 }
 
 // Wishes gives what a run wants of its backends, in the order in which they are raised:

@@ -1,0 +1,34 @@
+package orchestrator
+
+import (
+	"testing"
+	"time"
+)
+
+// Looks are a second apart here.
+func TestEbb(t *testing.T) {
+	start := time.Now()
+	for name, c := range map[string]struct {
+		settled  func(i int) int64
+		underWay func(i int) int64
+		want     int // look at which it is over, from 0
+	}{
+		"nothing is under way":        {func(int) int64 { return 7 }, func(int) int64 { return 0 }, ebbLooks - 1},
+		"what is comes in":            {func(i int) int64 { return int64(i) }, func(i int) int64 { return max(0, int64(100-i)) }, 100 + ebbLooks - 1},
+		"something is now and then":   {func(i int) int64 { return int64(i) }, func(i int) int64 { return int64(max(0, 20-i) * (i % 3)) }, 19 + ebbLooks},
+		"the service gives nothing":   {func(int) int64 { return 7 }, func(int) int64 { return 3 }, 61},
+		"it gives nothing any longer": {func(i int) int64 { return int64(min(i, 30)) }, func(int) int64 { return 3 }, 30 + 61},
+	} {
+		var e ebb
+		at := -1
+		for i := range 300 {
+			if e.over(start.Add(time.Duration(i)*time.Second), c.settled(i), c.underWay(i)) {
+				at = i
+				break
+			}
+		}
+		if at != c.want {
+			t.Errorf("%s: over at look %d, want %d", name, at, c.want)
+		}
+	}
+}
