@@ -36,7 +36,7 @@ func (s *slots) Acquire(ctx context.Context, w shares.Want) error {
 	return ctx.Err()
 }
 
-func (s *slots) Release(shares.Want) {
+func (s *slots) Release(_ shares.Want, o shares.Outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.inUse--

@@ -18,7 +18,7 @@ import (
 type Slots interface {
 	// Acquire waits for a slot. Its error is the context's.
 	Acquire(ctx context.Context, w shares.Want) error
-	Release(w shares.Want)
+	Release(w shares.Want, o shares.Outcome)
 	// PauseUntil holds new requests of the run on the key until t.
 	PauseUntil(w shares.Want, t time.Time)
 }
@@ -134,15 +134,30 @@ func (l *Lane) ask(ctx context.Context, run *stage.Run, r *work.Request) (*body,
 	if err := l.slots.Acquire(ctx, want); err != nil {
 		return nil, stopped(err)
 	}
-	defer l.slots.Release(want)
 	b, err := l.client.ask(ctx, e, limits.Timeout, run.ID, r)
 	if err == nil {
+		l.slots.Release(want, shares.Answered)
 		return b, nil
 	}
-	if f := failure.As(err); f.Action == failure.HoldOn {
+	f := failure.As(err)
+	if f.Action == failure.HoldOn {
 		l.slots.PauseUntil(want, time.Now().Add(f.Delay))
 	}
+	l.slots.Release(want, outcome(f))
 	return nil, err
+}
+
+// outcome tells what a failed request says of the service's load: what it answers for good
+// is an answer like any other.
+func outcome(f *failure.Error) shares.Outcome {
+	switch f.Action {
+	case failure.HoldOn:
+		return shares.Refused
+	case failure.GiveUp:
+		return shares.Answered
+	default:
+		return shares.Lost
+	}
 }
 
 // unanswered gives the verdicts on a request that got no answer. One that took too long

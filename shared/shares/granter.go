@@ -17,14 +17,22 @@ import (
 type Granter struct {
 	lease       time.Duration
 	confirmOnly time.Time // until then only claims are confirmed
-	keys        map[Key]map[string]claim
+	keys        map[Key]*divided
+}
+
+// divided is one key.
+type divided struct {
+	claims map[string]claim // by instance
+	search search
 }
 
 // claim is what one instance may have in flight.
 type claim struct {
 	most    int  // what it may have in flight: the grant, or more while it shrinks
-	max     int  // the max_in_flight that it wants
+	max     int  // the max_in_flight that it wants; 0 = it knows none
+	auto    bool // it leaves it to be found
 	leaving bool // it wants nothing more
+	usage   Usage
 	seq     uint64
 	expires time.Time
 }
@@ -32,7 +40,7 @@ type claim struct {
 // NewGranter gives a granter for a system whose leader is the first one: nobody holds a
 // grant yet.
 func NewGranter(lease time.Duration) *Granter {
-	return &Granter{lease: lease, keys: make(map[Key]map[string]claim)}
+	return &Granter{lease: lease, keys: make(map[Key]*divided)}
 }
 
 // NewSuccessor gives a granter for a leader that takes over at now. The grants of the
@@ -47,53 +55,76 @@ func NewSuccessor(lease time.Duration, now time.Time) *Granter {
 // Grant answers an instance. The time must not run backwards.
 func (g *Granter) Grant(now time.Time, r Request) Grant {
 	g.expire(now)
-	claims := g.keys[r.Key]
-	if c, ok := claims[r.Instance]; ok && r.Seq <= c.seq {
+	k := g.keys[r.Key]
+	if k == nil {
+		k = &divided{claims: make(map[string]claim)}
+	}
+	c, known := k.claims[r.Instance]
+	if known && r.Seq <= c.seq {
 		return Grant{} // overtaken by a later request; nobody waits for this answer
+	}
+	if known {
+		k.search.report(now, c.usage, r.Usage)
 	}
 	limit, short := 0, false
 	switch {
 	case !r.Leaving:
-		limit, short = g.decide(now, claims, r)
+		limit, short = g.decide(now, k, r)
 	case r.InUse == 0:
-		delete(claims, r.Instance)
+		delete(k.claims, r.Instance)
 		return Grant{}
 	}
-	if claims == nil {
-		claims = make(map[string]claim)
-		g.keys[r.Key] = claims
-	}
-	claims[r.Instance] = claim{
+	g.keys[r.Key] = k
+	k.claims[r.Instance] = claim{
 		// Until it has heard the answer, and while requests from before a cut run on,
 		// the instance has more in flight than it is granted now.
 		most:    max(limit, r.Limit, r.InUse),
 		max:     max(0, r.Max),
+		auto:    r.Auto,
 		leaving: r.Leaving,
+		usage:   r.Usage,
 		seq:     r.Seq,
 		expires: now.Add(g.lease),
 	}
-	return Grant{Limit: limit, LeaseMS: g.lease.Milliseconds(), Short: short}
+	grant := Grant{Limit: limit, LeaseMS: g.lease.Milliseconds(), Short: short}
+	if r.Auto {
+		grant.AgainMS = reports.Milliseconds()
+	}
+	return grant
 }
 
 // decide gives the limit of the instance that asks.
-func (g *Granter) decide(now time.Time, claims map[string]claim, r Request) (limit int, short bool) {
-	whole, others := max(0, r.Max), 0
-	for id, c := range claims {
+func (g *Granter) decide(now time.Time, k *divided, r Request) (limit int, short bool) {
+	wanted, others, auto := bound(r.Max, r.Auto), 0, r.Auto
+	for id, c := range k.claims {
 		if id == r.Instance {
 			continue
 		}
 		others += c.most
 		if !c.leaving {
-			whole = min(whole, c.max)
+			wanted = min(wanted, bound(c.max, c.auto))
+			auto = auto || c.auto
 		}
 	}
-	free := max(0, whole-others)
 	if now.Before(g.confirmOnly) {
-		limit = min(r.Limit, free)
-		return limit, limit < whole
+		limit = min(r.Limit, max(0, wanted-others))
+		return limit, limit < wanted
 	}
-	target := g.target(now, claims, r.Instance, whole)
+	whole := wanted
+	if auto {
+		whole = k.search.limit(now, wanted, others+max(r.Limit, r.InUse))
+	}
+	free := max(0, whole-others)
+	target := g.target(now, k.claims, r.Instance, whole)
 	return min(target, free), target > free
+}
+
+// bound gives what an instance wants at the most, which is a lot when that is to be found.
+func bound(most int, auto bool) int {
+	if most <= 0 && auto {
+		return mostFound
+	}
+	return max(0, most)
 }
 
 // target gives the part of the whole that belongs to an instance: equal parts, and the
@@ -122,13 +153,13 @@ func (g *Granter) target(now time.Time, claims map[string]claim, instance string
 
 // expire drops the claims whose lease has ended.
 func (g *Granter) expire(now time.Time) {
-	for key, claims := range g.keys {
-		for id, c := range claims {
+	for key, k := range g.keys {
+		for id, c := range k.claims {
 			if !now.Before(c.expires) {
-				delete(claims, id)
+				delete(k.claims, id)
 			}
 		}
-		if len(claims) == 0 {
+		if len(k.claims) == 0 {
 			delete(g.keys, key)
 		}
 	}
@@ -138,8 +169,10 @@ func (g *Granter) expire(now time.Time) {
 func (g *Granter) Claimed(now time.Time, key Key) int {
 	g.expire(now)
 	sum := 0
-	for _, c := range g.keys[key] {
-		sum += c.most
+	if k := g.keys[key]; k != nil {
+		for _, c := range k.claims {
+			sum += c.most
+		}
 	}
 	return sum
 }

@@ -72,10 +72,10 @@ func (h *Holder) Acquire(ctx context.Context, w Want) error {
 	return nil
 }
 
-// Release gives a slot back.
-func (h *Holder) Release(w Want) {
+// Release gives a slot back, and says what it was good for.
+func (h *Holder) Release(w Want, o Outcome) {
 	s := h.share(w.Key)
-	s.limiter.Release(w.Run)
+	s.limiter.Release(w.Run, o)
 	s.part(w.Run)
 }
 

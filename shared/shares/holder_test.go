@@ -86,7 +86,7 @@ func TestHolderSharesWithOthers(t *testing.T) {
 			t.Fatalf("b got a slot while a has 10 requests in flight, or a's limit is %d", limitOf(a))
 		}
 		for range 10 {
-			a.Release(w)
+			a.Release(w, Answered)
 		}
 		if err := <-got; err != nil {
 			t.Fatal(err)
@@ -112,7 +112,7 @@ func TestHolderHoldsWhenItsLeaseEnds(t *testing.T) {
 		if err := h.Acquire(t.Context(), w); err != nil {
 			t.Fatal(err)
 		}
-		defer h.Release(w)
+		defer h.Release(w, Answered)
 		l.setDown(true)
 		time.Sleep(lease - time.Millisecond)
 		if n := limitOf(h); n != 10 {
@@ -132,7 +132,7 @@ func TestHolderHoldsWhenItsLeaseEnds(t *testing.T) {
 		if err := <-got; err != nil {
 			t.Fatal(err)
 		}
-		h.Release(w)
+		h.Release(w, Answered)
 		if s := h.Status()[0]; s.Err != nil || s.Limit != 10 {
 			t.Errorf("status %+v after the leader is back", s)
 		}
@@ -151,7 +151,7 @@ func TestHolderGivesIdleShareBack(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		h.Release(small)
+		h.Release(small, Answered)
 		if n := limitOf(h); n != 3 {
 			t.Fatalf("limit %d, want the smaller one", n)
 		}
@@ -159,7 +159,7 @@ func TestHolderGivesIdleShareBack(t *testing.T) {
 		if n := limitOf(h); n != 10 {
 			t.Fatalf("limit %d after the smaller run has gone, want 10", n)
 		}
-		h.Release(large)
+		h.Release(large, Answered)
 		time.Sleep(2 * lease)
 		if n, c := limitOf(h), l.claimed(); n != 0 || c != 0 {
 			t.Fatalf("idle: limit %d, %d claimed, want 0", n, c)
@@ -172,7 +172,7 @@ func TestHolderGivesIdleShareBack(t *testing.T) {
 		if err := h.Acquire(t.Context(), large); err != nil {
 			t.Fatal(err)
 		}
-		h.Release(large)
+		h.Release(large, Answered)
 	})
 }
 
@@ -190,8 +190,8 @@ func TestHolderPausesOneRun(t *testing.T) {
 		if err := h.Acquire(t.Context(), w); err != nil || time.Since(begin) != time.Minute {
 			t.Fatalf("the paused run waited %v, error %v", time.Since(begin), err)
 		}
-		h.Release(w)
-		h.Release(other)
+		h.Release(w, Answered)
+		h.Release(other, Answered)
 	})
 }
 

@@ -17,6 +17,9 @@ type Limiter struct {
 	inUse  int
 	ticket uint64 // of the next waiter
 	queues map[string]*queue
+
+	usage   Usage
+	counted time.Time // up to when usage knows the time of slots
 }
 
 // queue holds the slots and waiters of one run, and the run's pause.
@@ -40,6 +43,7 @@ func (l *Limiter) Acquire(ctx context.Context, run string) error {
 		return context.Cause(ctx)
 	}
 	l.mu.Lock()
+	l.count()
 	q := l.queue(run)
 	w := &waiter{ticket: l.ticket, ready: make(chan struct{})}
 	l.ticket++
@@ -54,16 +58,24 @@ func (l *Limiter) Acquire(ctx context.Context, run string) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.count()
 	if !l.forget(run, w) { // the slot came at the same moment
 		l.takeBack(run)
 	}
 	return context.Cause(ctx)
 }
 
-// Release gives a slot of the run back.
-func (l *Limiter) Release(run string) {
+// Release gives a slot of the run back, and says what it was good for.
+func (l *Limiter) Release(run string, o Outcome) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.count()
+	switch o {
+	case Answered:
+		l.usage.Answered++
+	case Refused:
+		l.usage.Refused++
+	}
 	l.takeBack(run)
 }
 
@@ -80,6 +92,7 @@ func (l *Limiter) takeBack(run string) {
 func (l *Limiter) SetLimit(n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.count()
 	l.limit = max(0, n)
 	l.give()
 }
@@ -134,11 +147,41 @@ func (l *Limiter) InUse() int {
 func (l *Limiter) Waiting() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.waiting()
+}
+
+func (l *Limiter) waiting() int {
 	n := 0
 	for _, q := range l.queues {
 		n += len(q.waiting)
 	}
 	return n
+}
+
+// Usage tells what the slots were good for up to now.
+func (l *Limiter) Usage() Usage {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.count()
+	u := l.usage
+	for _, q := range l.queues {
+		u.Paused = u.Paused || q.wake != nil
+	}
+	return u
+}
+
+// count adds the time since it was called last to the usage. It comes before everything
+// that changes the limit, the slots in use or the waiters. A slot that a pause keeps from
+// its waiter is wanted: what the service asks to wait for is part of what an answer costs.
+func (l *Limiter) count() {
+	now := time.Now()
+	if !l.counted.IsZero() {
+		passed := now.Sub(l.counted)
+		wanted := max(l.inUse, min(l.limit, l.inUse+l.waiting()))
+		l.usage.Wanted += time.Duration(wanted) * passed
+		l.usage.Offered += time.Duration(max(l.inUse, l.limit)) * passed
+	}
+	l.counted = now
 }
 
 // give hands free slots to the longest waiting requests of the runs whose turn it is.

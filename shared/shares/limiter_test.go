@@ -37,7 +37,7 @@ func TestLimiterGivesSlotsInOrder(t *testing.T) {
 				mu.Lock()
 				order = append(order, i)
 				mu.Unlock()
-				l.Release("run")
+				l.Release("run", Answered)
 			})
 			synctest.Wait()
 		}
@@ -83,7 +83,7 @@ func TestLimiterGivesRunsTheirTurn(t *testing.T) {
 			t.Fatalf("the large run has %d slots and the small one %d, want %d and 0", large, small, limit)
 		}
 		for i, want := range []int{1, 2, 2, 2} { // then they have as many
-			l.Release("large")
+			l.Release("large", Answered)
 			synctest.Wait()
 			if small != want {
 				t.Errorf("after %d slots given back the small run has %d, want %d", i+1, small, want)
@@ -92,8 +92,8 @@ func TestLimiterGivesRunsTheirTurn(t *testing.T) {
 		cancel()
 		all.Wait()
 		for range 2 {
-			l.Release("large")
-			l.Release("small")
+			l.Release("large", Answered)
+			l.Release("small", Answered)
 		}
 		if l.InUse() != 0 || len(l.queues) != 0 {
 			t.Errorf("%d slots in use and %d queues are kept at the end", l.InUse(), len(l.queues))
@@ -113,12 +113,12 @@ func TestLimiterSmallerLimit(t *testing.T) {
 		l.SetLimit(1)
 		next := acquire(t.Context(), &l, "run")
 		for inUse := 2; inUse >= 1; inUse-- {
-			l.Release("run")
+			l.Release("run", Answered)
 			if returned(next) {
 				t.Fatalf("a slot was given while %d were in use of 1", inUse)
 			}
 		}
-		l.Release("run")
+		l.Release("run", Answered)
 		if !returned(next) {
 			t.Error("no slot was given though none was in use")
 		}
@@ -163,7 +163,7 @@ func TestLimiterPause(t *testing.T) {
 		if !returned(other) {
 			t.Fatal("a pause of one run held another")
 		}
-		l.Release("other")
+		l.Release("other", Answered)
 		if err := <-slow; err != nil {
 			t.Fatal(err)
 		}
@@ -171,11 +171,11 @@ func TestLimiterPause(t *testing.T) {
 			t.Errorf("the run went on after %v, want 10s", waited)
 		}
 		l.PauseUntil("slow", time.Now().Add(-time.Second)) // past: changes nothing
-		l.Release("slow")
+		l.Release("slow", Answered)
 		if !returned(acquire(t.Context(), &l, "slow")) {
 			t.Error("a pause that is over holds the run")
 		}
-		l.Release("slow")
+		l.Release("slow", Answered)
 		if len(l.queues) != 0 {
 			t.Errorf("%d queues are kept for nothing", len(l.queues))
 		}
@@ -220,7 +220,7 @@ func TestLimiterUnderLoad(t *testing.T) {
 						}
 					}
 					inFlight.Add(-1)
-					l.Release(run)
+					l.Release(run, Answered)
 				}
 				cancel()
 				if j%50 == 0 {
@@ -237,4 +237,33 @@ func TestLimiterUnderLoad(t *testing.T) {
 	if l.InUse() != 0 || l.Waiting() != 0 {
 		t.Errorf("%d in use and %d waiting at the end", l.InUse(), l.Waiting())
 	}
+}
+
+// Slots are counted as wanted while they are used, or would be but for a pause.
+func TestLimiterCountsWhatSlotsAreGoodFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l Limiter
+		l.SetLimit(3)
+		if err := l.Acquire(t.Context(), "run"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second) // one of three is used
+		l.PauseUntil("run", time.Now().Add(2*time.Second))
+		l.Release("run", Refused)
+		ctx, cancel := context.WithCancel(t.Context())
+		first, second := acquire(ctx, &l, "run"), acquire(ctx, &l, "run")
+		synctest.Wait()
+		time.Sleep(time.Second) // two are wanted
+		u := l.Usage()
+		if want := (Usage{Refused: 1, Wanted: 3 * time.Second, Offered: 6 * time.Second, Paused: true}); u != want {
+			t.Errorf("usage %+v, want %+v", u, want)
+		}
+		cancel()
+		<-first
+		<-second
+		time.Sleep(2 * time.Second)
+		if after := l.Usage(); after.Wanted != u.Wanted || after.Paused {
+			t.Errorf("usage %+v after nobody wanted anything, want no more than %+v", after, u)
+		}
+	})
 }

@@ -129,9 +129,9 @@ func (s *share) renew(ctx context.Context) (wait time.Duration, wanted bool) {
 	case grant.Limit < r.Limit:
 		return 0, true // tell the leader that the cut is obeyed
 	case grant.Short, r.InUse > grant.Limit:
-		return s.lease / soon, true
+		return min(s.lease/soon, grant.Again()), true
 	default:
-		return s.lease / renewals, true
+		return grant.Again(), true
 	}
 }
 
@@ -140,14 +140,18 @@ func (s *share) renew(ctx context.Context) (wait time.Duration, wanted bool) {
 func (s *share) request() (r Request, lease time.Duration, wanted bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now, smallest := time.Now(), 0
+	now, smallest, auto := time.Now(), 0, false
 	for run, w := range s.wants {
 		if w.users == 0 && now.Sub(w.idleSince) >= s.lease {
 			delete(s.wants, run)
 			continue
 		}
-		if !wanted || w.max < smallest {
-			smallest, wanted = w.max, true
+		wanted = true
+		switch {
+		case w.max == 0:
+			auto = true
+		case smallest == 0 || w.max < smallest:
+			smallest = w.max
 		}
 	}
 	if !wanted {
@@ -156,8 +160,8 @@ func (s *share) request() (r Request, lease time.Duration, wanted bool) {
 	s.seq++
 	s.held = true
 	return Request{
-		Key: s.key, Instance: s.instance, Seq: s.seq, Max: smallest,
-		Limit: s.limiter.Limit(), InUse: s.limiter.InUse(),
+		Key: s.key, Instance: s.instance, Seq: s.seq, Max: smallest, Auto: auto,
+		Limit: s.limiter.Limit(), InUse: s.limiter.InUse(), Usage: s.limiter.Usage(),
 	}, s.lease, true
 }
 
