@@ -25,6 +25,7 @@ type Config struct {
 	DynamoDBLatency    time.Duration `envconfig:"FFF_SANDBOX_DYNAMODB_LATENCY" default:"0s" min:"0s" max:"1m" desc:"How long a read of DynamoDB takes at least."`
 
 	Threads    int           `envconfig:"FFF_SANDBOX_THREADS" default:"64" min:"1" max:"10000" desc:"Requests that the feature service works on at the same time."`
+	Knee       int           `envconfig:"FFF_SANDBOX_KNEE" default:"0" min:"0" max:"10000" desc:"Requests at which each takes twice as long: n of them take 1 + (n/knee)² times as long; 0 = they do not slow each other down."`
 	Queue      int           `envconfig:"FFF_SANDBOX_QUEUE" default:"256" min:"0" max:"100000" desc:"Requests that wait for one of its threads."`
 	Overflow   string        `envconfig:"FFF_SANDBOX_OVERFLOW" default:"wait" oneof:"wait|429|503" desc:"What a request gets when the queue is full: it waits all the same, or is refused with this status."`
 	RetryAfter time.Duration `envconfig:"FFF_SANDBOX_RETRY_AFTER" default:"1s" min:"0s" max:"1h" desc:"Retry-After of those refusals, in whole seconds; 0 leaves it out."`

@@ -67,7 +67,7 @@ func New(cfg Config, f *runfile.File) (*Sandbox, error) {
 	})
 	s.RDS = rds.New(rds.Config{StartTime: cfg.DatabaseUpdateTime / 4, UpdateTime: cfg.DatabaseUpdateTime})
 	s.FeatureService = featureservice.New(featureservice.Config{
-		Threads: cfg.Threads, Queue: cfg.Queue, Overflow: featureservice.Overflow(cfg.Overflow), RetryAfter: cfg.RetryAfter,
+		Threads: cfg.Threads, Knee: cfg.Knee, Queue: cfg.Queue, Overflow: featureservice.Overflow(cfg.Overflow), RetryAfter: cfg.RetryAfter,
 		Latency: s.latency, FeaturesPerFamily: cfg.FeaturesPerFamily, Before: s.beforeFeatures,
 	})
 	if f == nil {

@@ -2,6 +2,7 @@ package forecast
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -187,8 +188,10 @@ func (f *Forecast) time() {
 		add("dynamo-fetcher", float64(f.DynamoDBCalls), seconds, limit)
 	}
 	if fs := f.file.FeatureService; fs != nil {
-		add("fs-fast", f.FastRequests, f.FastRequests*a.FastRequest.Seconds()/float64(fs.Fast.MaxInFlight), "requests in flight (feature_service.fast.max_in_flight)")
-		add("fs-slow", f.SlowRequests, f.SlowRequests*a.SlowRequest.Seconds()/float64(fs.Slow.MaxInFlight), "requests in flight (feature_service.slow.max_in_flight)")
+		fast, fastLimit := inFlight("fast", fs.Fast.MaxInFlight, runfile.DefaultFastInFlight)
+		slow, slowLimit := inFlight("slow", fs.Slow.MaxInFlight, runfile.DefaultSlowInFlight)
+		add("fs-fast", f.FastRequests, f.FastRequests*a.FastRequest.Seconds()/fast, fastLimit)
+		add("fs-slow", f.SlowRequests, f.SlowRequests*a.SlowRequest.Seconds()/slow, slowLimit)
 	}
 	add("writer", float64(f.Cells), float64(f.Bytes)/float64(a.WriteBytes), "bytes that are written")
 	if len(f.Stages) == 0 {
@@ -197,6 +200,15 @@ func (f *Forecast) time() {
 	}
 	slowest := slices.MaxFunc(f.Stages, func(a, b Stage) int { return cmp.Compare(a.Duration, b.Duration) })
 	f.Duration, f.Bottleneck = slowest.Duration, slowest.Stage+": "+slowest.Limit
+}
+
+// inFlight gives a lane's requests in flight; where they are found while the run goes on, the
+// number that an absent setting stands for is as good as any.
+func inFlight(lane string, most, usual int) (float64, string) {
+	if most == 0 {
+		return float64(usual), fmt.Sprintf("requests in flight (feature_service.%s.max_in_flight is auto; %d are assumed)", lane, usual)
+	}
+	return float64(most), fmt.Sprintf("requests in flight (feature_service.%s.max_in_flight)", lane)
 }
 
 // maxSeconds keeps durations within what time.Duration holds.

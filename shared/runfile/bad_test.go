@@ -82,6 +82,8 @@ func TestBadFiles(t *testing.T) {
 		{"timeout negative", "  url:", "  slow: {timeout: -3s}\n  url:", 11, "feature_service.slow.timeout", []string{"out of range"}},
 		{"families on the slow lane", "  url:", "  slow: {max_families: 3}\n  url:", 11, "feature_service.slow.max_families", []string{"unknown field; use max_attempts, max_in_flight or timeout"}},
 		{"quoted number", "  url:", "  slow: {max_in_flight: \"3\"}\n  url:", 11, "feature_service.slow.max_in_flight", []string{"without quotes"}},
+		{"no word but auto", "  url:", "  fast: {max_in_flight: many}\n  url:", 11, "feature_service.fast.max_in_flight", []string{"is no whole number", "or auto"}},
+		{"auto where it is a process's own", "table: features", "table: features\n  max_in_flight: auto", 8, "dynamodb.max_in_flight", []string{"is no whole number"}},
 		{"fraction", "  url:", "  slow: {max_in_flight: 1.5}\n  url:", 11, "feature_service.slow.max_in_flight", []string{"is no whole number"}},
 		{"far too large", "  url:", "  slow: {max_in_flight: 99999999999999999999}\n  url:", 11, "feature_service.slow.max_in_flight", []string{"from 1 to 100000"}},
 

@@ -182,24 +182,40 @@ func (d *decoder) scalar(n *node, path string) (s string, ready bool) {
 // integer reads a whole number between least and most.
 func integer[T int | int32 | int64](d *decoder, dst *T, least, most T) field {
 	return func(n *node, path string) {
-		s, ready := d.scalar(n, path)
-		if !ready {
-			return
+		if s, ready := d.scalar(n, path); ready {
+			d.integer(n, path, s, int64(least), int64(most), "", func(i int64) { *dst = T(i) })
 		}
-		i, ok := n.integer, n.kind == kindInt
-		if !ok && (n.kind == kindFloat || n.plain || s != n.text) {
-			if f, err := strconv.ParseFloat(s, 64); err == nil && f == math.Trunc(f) && math.Abs(f) < 1<<63 {
-				i, ok = int64(f), true
-			}
-		}
-		switch {
-		case !ok:
-			d.complain(n, path, s, fmt.Sprintf("is no whole number; write one from %d to %d, without quotes", least, most))
-		case i < int64(least) || i > int64(most):
-			d.complain(n, path, s, fmt.Sprintf("is out of range; write a whole number from %d to %d", least, most))
+	}
+}
+
+// integerOr reads the same, or a word, which stands for 0.
+func integerOr(d *decoder, dst *int, least, most int, word string) field {
+	return func(n *node, path string) {
+		switch s, ready := d.scalar(n, path); {
+		case !ready:
+		case s == word:
+			*dst = 0
 		default:
-			*dst = T(i)
+			d.integer(n, path, s, int64(least), int64(most), ", or "+word, func(i int64) { *dst = int(i) })
 		}
+	}
+}
+
+// integer takes s, the text of n, for a whole number. or names what else may stand there.
+func (d *decoder) integer(n *node, path, s string, least, most int64, or string, set func(int64)) {
+	i, ok := n.integer, n.kind == kindInt
+	if !ok && (n.kind == kindFloat || n.plain || s != n.text) {
+		if f, err := strconv.ParseFloat(s, 64); err == nil && f == math.Trunc(f) && math.Abs(f) < 1<<63 {
+			i, ok = int64(f), true
+		}
+	}
+	switch {
+	case !ok:
+		d.complain(n, path, s, fmt.Sprintf("is no whole number; write one from %d to %d, without quotes%s", least, most, or))
+	case i < least || i > most:
+		d.complain(n, path, s, fmt.Sprintf("is out of range; write a whole number from %d to %d%s", least, most, or))
+	default:
+		set(i)
 	}
 }
 

@@ -269,7 +269,7 @@ func (d *decoder) featureService(n *node, path string) *FeatureService {
 
 func (d *decoder) laneLimits(l *LaneLimits) map[string]field {
 	return map[string]field{
-		"max_in_flight": integer(d, &l.MaxInFlight, 1, maxInFlight),
+		"max_in_flight": integerOr(d, &l.MaxInFlight, 1, maxInFlight, "auto"),
 		"timeout":       duration(d, &l.Timeout),
 		"max_attempts":  integer(d, &l.MaxAttempts, 1, 100),
 	}

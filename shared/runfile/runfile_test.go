@@ -127,6 +127,10 @@ func TestDefaults(t *testing.T) {
 	if want := (LaneLimits{MaxInFlight: 100, Timeout: time.Minute, MaxFamilies: 20, MaxAttempts: 5}); f.FeatureService.Fast != want {
 		t.Errorf("fast %+v, want %+v", f.FeatureService.Fast, want)
 	}
+	auto := mustParse(t, minimal+"  slow: {max_in_flight: auto}\n")
+	if n := auto.FeatureService.Slow.MaxInFlight; n != 0 {
+		t.Errorf("auto is %d, want 0", n)
+	}
 	if r := f.Records; r.UserID != "user_id" || r.PITCTimestamp != "pitc_timestamp" || r.FeatureFamilies != "feature_families" {
 		t.Errorf("records %+v", r)
 	}

@@ -72,7 +72,7 @@ type DynamoDB struct {
 
 // LaneLimits bound one lane of the feature service.
 type LaneLimits struct {
-	MaxInFlight int // requests, over all instances
+	MaxInFlight int // requests, over all instances; 0 = auto, the leader finds it
 	Timeout     time.Duration
 	MaxFamilies int // of one request; fast lane only, default 20
 	MaxAttempts int // of a cell, default 5

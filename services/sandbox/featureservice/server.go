@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/zeebo/xxh3"
@@ -47,6 +48,7 @@ type Range struct{ Min, Max time.Duration }
 // Config sets up a server. Its zero value is useful, but serves no features.
 type Config struct {
 	Threads           int // requests worked on at the same time; 64 unless given
+	Knee              int // n requests take 1 + (n/Knee)² times as long, as those of a service do that shares something scarce; 0 = they do not
 	Queue             int // requests that wait for a thread, unless Overflow is Wait
 	Overflow          Overflow
 	RetryAfter        time.Duration // told with 429 and 503, in whole seconds; 0 = not told
@@ -71,8 +73,8 @@ type Request struct {
 // Server is the stand-in. It is an [http.Handler].
 type Server struct {
 	cfg     Config
-	threads chan struct{} // holds what has a thread
-	queue   chan struct{} // holds what waits for one; nil = without end
+	threads threads
+	knee    atomic.Int64
 	stats   counters
 
 	mu       sync.RWMutex
@@ -84,12 +86,19 @@ func New(cfg Config) *Server {
 	if cfg.Threads <= 0 {
 		cfg.Threads = defaultThreads
 	}
-	s := &Server{cfg: cfg, threads: make(chan struct{}, cfg.Threads), families: map[string]*values.Family{}}
+	s := &Server{cfg: cfg, threads: threads{number: cfg.Threads, queue: -1}, families: map[string]*values.Family{}}
 	if cfg.Overflow == TooManyRequests || cfg.Overflow == Unavailable {
-		s.queue = make(chan struct{}, max(cfg.Queue, 0))
+		s.threads.queue = max(cfg.Queue, 0)
 	}
+	s.knee.Store(int64(cfg.Knee))
 	return s
 }
+
+// SetThreads changes how many requests are worked on at the same time from now on.
+func (s *Server) SetThreads(n int) { s.threads.set(n) }
+
+// SetKnee changes from how many requests on they slow each other down.
+func (s *Server) SetKnee(n int) { s.knee.Store(int64(n)) }
 
 // Declare makes families have the features that a run file declares. Families that
 // were not declared are served too.
@@ -125,51 +134,25 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	q.Number = number
-	if !s.enter(r.Context()) {
-		s.overflow(w, r)
+	taken, full := s.threads.take(r.Context(), func(change int64) { s.stats.queued.add(change) })
+	if full {
+		s.overflow(w)
+	}
+	if !taken {
 		return
 	}
+	s.stats.inFlight.add(1)
 	defer s.leave(time.Now())
 	s.work(w, r, q)
-}
-
-// enter waits for a thread; false says that there is none to wait for.
-func (s *Server) enter(ctx context.Context) bool {
-	select {
-	case s.threads <- struct{}{}:
-		s.stats.inFlight.add(1)
-		return true
-	default:
-	}
-	if s.queue != nil {
-		select {
-		case s.queue <- struct{}{}:
-			defer func() { <-s.queue }()
-		default:
-			return false
-		}
-	}
-	s.stats.queued.add(1)
-	defer s.stats.queued.add(-1)
-	select {
-	case s.threads <- struct{}{}:
-		s.stats.inFlight.add(1)
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 func (s *Server) leave(since time.Time) {
 	s.stats.busy.Add(int64(time.Since(since)))
 	s.stats.inFlight.add(-1)
-	<-s.threads
+	s.threads.give()
 }
 
-func (s *Server) overflow(w http.ResponseWriter, r *http.Request) {
-	if r.Context().Err() != nil {
-		return // the client went away while it waited
-	}
+func (s *Server) overflow(w http.ResponseWriter) {
 	s.stats.overflowed.Add(1)
 	if s.cfg.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int((s.cfg.RetryAfter+time.Second-1)/time.Second)))
@@ -189,7 +172,7 @@ func (s *Server) work(w http.ResponseWriter, r *http.Request, q *Request) {
 	if s.cfg.Before != nil {
 		f = s.cfg.Before(q)
 	}
-	if !pause(r.Context(), s.latency(q)+f.Delay) {
+	if !pause(r.Context(), s.slowed(s.latency(q))+f.Delay) {
 		return
 	}
 	if f.faulty() {
@@ -219,6 +202,16 @@ func (s *Server) latency(q *Request) time.Duration {
 		}
 	}
 	return total
+}
+
+// slowed gives how long it takes beside the others that are worked on.
+func (s *Server) slowed(d time.Duration) time.Duration {
+	knee := s.knee.Load()
+	if knee <= 0 {
+		return d
+	}
+	crowd := float64(s.stats.inFlight.now.Load()) / float64(knee)
+	return time.Duration(float64(d) * (1 + crowd*crowd))
 }
 
 // pause waits; false says that the client went away meanwhile. A real thread would

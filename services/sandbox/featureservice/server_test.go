@@ -354,3 +354,31 @@ func BenchmarkTenFamilies(b *testing.B) {
 		}
 	}
 }
+
+// The number of threads, and where requests begin to slow each other down, can be changed
+// while requests are worked on and wait.
+func TestCapacityChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := featureservice.New(featureservice.Config{Threads: 1, Latency: second})
+		var all sync.WaitGroup
+		all.Go(func() { crowd(s, 7) })
+		time.Sleep(1500 * time.Millisecond) // the second is worked on
+		s.SetThreads(4)
+		synctest.Wait()
+		if n := s.Stats(); n.InFlight != 4 || n.Queued != 2 {
+			t.Errorf("with four threads %d are worked on and %d wait, want 4 and 2", n.InFlight, n.Queued)
+		}
+		s.SetThreads(1)
+		begin := time.Now()
+		all.Wait()
+		if took := time.Since(begin); took != 3*time.Second {
+			t.Errorf("with one thread again the rest took %v, want 3s: one for what was worked on, and one for each that waited", took)
+		}
+		s.SetKnee(1)
+		begin = time.Now()
+		crowd(s, 1)
+		if took := time.Since(begin); took != 2*time.Second {
+			t.Errorf("at its knee it took %v, want twice as long as a second", took)
+		}
+	})
+}
