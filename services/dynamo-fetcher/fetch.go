@@ -259,7 +259,7 @@ func (f *fetch) sendMisses(ctx context.Context) {
 		m := misses{direct: r.Direct}
 		for range r.Families {
 			if cell := &f.plan.Cells[next]; cell.State == plan.Missed {
-				m.add(&f.plan.Run.Families[cell.Family])
+				m.add(f.of, &f.plan.Run.Families[cell.Family])
 			}
 			next++
 		}
@@ -279,9 +279,9 @@ func (f *fetch) sendMisses(ctx context.Context) {
 // misses are the families of one sample that the feature service is to be asked for.
 type misses struct{ fast, slow, direct []string }
 
-// add sorts a family into its lane. A family of the lane auto begins as a fast one.
-func (m *misses) add(family *plan.Family) {
-	if family.Lane == runfile.LaneSlow {
+// add sorts a family into its lane.
+func (m *misses) add(run *stage.Run, family *plan.Family) {
+	if run.Lanes.Of(family.ID, family.Lane) == runfile.LaneSlow {
 		m.slow = append(m.slow, family.ID)
 	} else {
 		m.fast = append(m.fast, family.ID)

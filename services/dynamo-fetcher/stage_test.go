@@ -41,7 +41,7 @@ func TestHitsGoToTheWriterAndMissesToTheirLanes(t *testing.T) {
 	}
 	out.wantHits("u1@1/b", "u2@2/a", "u2@2/b", "u4@4/a")
 	out.wantRequests(
-		`fs-fast u1@1 a,auto,d {"country":"KE"}`, `fs-slow u1@1 s {"country":"KE"}`, `fs-slow u1@1 z {"country":"KE"}`,
+		`fs-fast u1@1 a,d {"country":"KE"}`, `fs-slow u1@1 s {"country":"KE"}`, `fs-slow u1@1 z {"country":"KE"}`, `fs-slow u1@1 auto {"country":"KE"}`,
 		"fs-fast u3@3 d", "fs-fast u4@4 d", "fs-fast u5@5 d", "fs-slow u5@5 s",
 	)
 }

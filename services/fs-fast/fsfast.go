@@ -8,7 +8,7 @@ import (
 )
 
 // NewStage gives the stage. A request carries at most fast.max_families families.
-func NewStage(client *featureservice.Client, slots featureservice.Slots) *featureservice.Lane {
+func NewStage(client *featureservice.Client, slots featureservice.Slots, timed featureservice.Timed) *featureservice.Lane {
 	return featureservice.NewLane(client, slots, runfile.LaneFast,
-		func(s *runfile.FeatureService) runfile.LaneLimits { return s.Fast })
+		func(s *runfile.FeatureService) runfile.LaneLimits { return s.Fast }, timed)
 }

@@ -21,7 +21,7 @@ func TestUnits(t *testing.T) {
 		{UserID: "u1", Families: []string{"a", "b", "c"}},
 		{UserID: "u2", Families: []string{"a", "b", "c", "d"}},
 	}}
-	units, err := fsfast.NewStage(featureservice.NewClient(), nil).
+	units, err := fsfast.NewStage(featureservice.NewClient(), nil, nil).
 		Units(&stage.Message{Run: run, Data: block.Encode()})
 	if err != nil || len(units) != 3 || len(units[0].Families) != 3 ||
 		len(units[1].Families) != 2 || len(units[2].Families) != 2 {

@@ -8,8 +8,8 @@ import (
 )
 
 // NewStage gives the stage.
-func NewStage(client *featureservice.Client, slots featureservice.Slots) *featureservice.Lane {
-	return featureservice.NewLane(client, slots, runfile.LaneSlow, limits)
+func NewStage(client *featureservice.Client, slots featureservice.Slots, timed featureservice.Timed) *featureservice.Lane {
+	return featureservice.NewLane(client, slots, runfile.LaneSlow, limits, timed)
 }
 
 func limits(s *runfile.FeatureService) runfile.LaneLimits {

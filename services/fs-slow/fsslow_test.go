@@ -20,7 +20,7 @@ func TestUnits(t *testing.T) {
 		{UserID: "u1", Families: []string{"a", "b"}},
 		{UserID: "u2", Families: []string{"c"}},
 	}}
-	units, err := fsslow.NewStage(featureservice.NewClient(), nil).
+	units, err := fsslow.NewStage(featureservice.NewClient(), nil, nil).
 		Units(&stage.Message{Run: run, Data: block.Encode()})
 	if err != nil || len(units) != 3 {
 		t.Fatalf("units %+v, error %v", units, err)

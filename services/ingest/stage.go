@@ -98,7 +98,7 @@ func (s *Stage) Do(ctx context.Context, m *stage.Message, u *Unit, out stage.Out
 		}
 	}
 	for i := range requests {
-		if err := route.Send(ctx, m.Run.File, &requests[i], out); err != nil {
+		if err := route.Send(ctx, m.Run, &requests[i], out); err != nil {
 			return []stage.Verdict[*Unit]{{Rest: u, Err: err}}
 		}
 	}

@@ -131,10 +131,10 @@ func TestFamiliesGoWhereTheRunFileSays(t *testing.T) {
 		families []string
 		want     []string
 	}{
-		"all":                     {nil, []string{"dynamo u@1 c1,c2 | f1,f2,a1", "fs-slow u@1 s1", "fs-slow u@1 s2"}},
+		"all":                     {nil, []string{"dynamo u@1 c1,c2 | f1,f2", "fs-slow u@1 a1", "fs-slow u@1 s1", "fs-slow u@1 s2"}},
 		"cached alone":            {[]string{"c2", "c1"}, []string{"dynamo u@1 c1,c2"}},
 		"fast alone":              {[]string{"f2", "f1"}, []string{"fs-fast u@1 f1,f2"}},
-		"auto is fast":            {[]string{"a1"}, []string{"fs-fast u@1 a1"}},
+		"auto is slow at first":   {[]string{"a1"}, []string{"fs-slow u@1 a1"}},
 		"slow alone, each by one": {[]string{"s1", "s2"}, []string{"fs-slow u@1 s1", "fs-slow u@1 s2"}},
 		"fast with cached":        {[]string{"f1", "c1"}, []string{"dynamo u@1 c1 | f1"}},
 		"slow with cached":        {[]string{"s1", "c1"}, []string{"dynamo u@1 c1", "fs-slow u@1 s1"}},
@@ -258,7 +258,7 @@ func TestEarlierBatchesAreKnownBeforeALaterOneIsDecided(t *testing.T) {
 		batch int
 		want  []string
 	}{
-		{1, []string{"fs-fast u@1 f2"}}, {3, nil}, {2, []string{"fs-fast u@1 a1"}}, {4, []string{"fs-slow u@1 s1"}}, {1, []string{"fs-fast u@1 f2"}},
+		{1, []string{"fs-fast u@1 f2"}}, {3, nil}, {2, []string{"fs-slow u@1 a1"}}, {4, []string{"fs-slow u@1 s1"}}, {1, []string{"fs-fast u@1 f2"}},
 	} {
 		if got := sent(step.batch); !slices.Equal(got, step.want) {
 			t.Errorf("batch %d: sent %q, want %q", step.batch, got, step.want)
@@ -288,7 +288,7 @@ func TestAHistoryThatBreaksOffIsReadOnFromThere(t *testing.T) {
 	if v := do(t, s, h.batches[2], &out); len(v) != 0 {
 		t.Fatalf("verdicts %v", v)
 	}
-	if got, want := out.text(), []string{"fs-fast u@1 a1"}; !slices.Equal(got, want) {
+	if got, want := out.text(), []string{"fs-slow u@1 a1"}; !slices.Equal(got, want) {
 		t.Errorf("sent %q, want %q", got, want)
 	}
 	if want := []string{"0-2", "1-3"}; !slices.Equal(h.reads, want) {

@@ -233,17 +233,18 @@ func (o *resender) send(ctx context.Context, l *control.Letter, r *work.Request)
 		return o.toLanes(ctx, r, families)
 	}
 	q := r.With(families)
-	return route.Send(ctx, o.j.file, &q, o)
+	return route.Send(ctx, o.j.run(), &q, o)
 }
 
 // toLanes sends families to the feature service, on the lane that the run file names now.
 func (o *resender) toLanes(ctx context.Context, r *work.Request, families []string) error {
 	var fast []string
+	run := o.j.run()
 	for _, id := range families {
-		f, ok := o.j.file.Family(id)
+		f, ok := run.File.Family(id)
 		switch {
 		case !ok:
-		case route.Lane(f) == stage.FSFast:
+		case route.Lane(run, f) == stage.FSFast:
 			fast = append(fast, id)
 		default:
 			if err := o.Request(ctx, stage.FSSlow, r.With([]string{id})); err != nil {

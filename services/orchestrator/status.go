@@ -20,6 +20,7 @@ func (j *job) publish() {
 		BySource:     map[string]int64{sourceDynamoDB: w.fromCache, sourceFeatureService: w.committed - w.fromCache},
 		FailedByCode: maps.Clone(w.failed),
 		ReadUnits:    j.readUnits(),
+		Lanes:        j.lanes(),
 		Warnings:     slices.Clone(w.heeded.warnings),
 		Files:        w.files, Bytes: w.bytes, Dataset: r.Dataset, StartedAt: r.StartedAt, EndedAt: r.EndedAt,
 	}

@@ -45,6 +45,8 @@ type watch struct {
 
 	demand *demand // while the run is warmed up; nil until a record has come
 
+	timed int // families of the lane auto whose answers were timed at the last decision
+
 	owned   time.Time
 	trouble string // why the last step failed
 
@@ -111,6 +113,9 @@ func (j *job) look(ctx context.Context) error {
 		return err
 	}
 	if stopped, err := j.account(ctx); stopped || err != nil {
+		return err
+	}
+	if err := j.findLanes(ctx); err != nil {
 		return err
 	}
 	last := j.watch.quiet >= 2 && j.rec.Input.Sealed

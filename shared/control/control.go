@@ -80,6 +80,8 @@ type Status struct {
 	Bytes     int64              `json:"bytes"`
 	ReadUnits map[string]float64 `json:"read_units,omitempty"` // used, by table
 
+	Lanes map[string]string `json:"lanes,omitempty"` // fast or slow, as it was found, by family whose lane is auto
+
 	Waiting string     `json:"waiting,omitempty"` // for what the run as a whole waits: its warm-up, or what comes down
 	WarmUp  []ScaledUp `json:"warm_up,omitempty"` // what is scaled up, or was and is watched
 

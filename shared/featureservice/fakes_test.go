@@ -140,7 +140,7 @@ func newLane(t *testing.T, s Slots) *Lane {
 	client := NewClient()
 	t.Cleanup(client.Close)
 	return NewLane(client, s, runfile.LaneFast,
-		func(f *runfile.FeatureService) runfile.LaneLimits { return f.Fast })
+		func(f *runfile.FeatureService) runfile.LaneLimits { return f.Fast }, nil)
 }
 
 func request(families ...string) work.Request {

@@ -26,21 +26,25 @@ type Slots interface {
 // Limits picks a lane's limits from the run file.
 type Limits func(*runfile.FeatureService) runfile.LaneLimits
 
+// Timed is told how long an answer took for families of a run that leaves lanes to be found.
+type Timed func(run string, families []string, took time.Duration)
+
 // Lane is the stage of one lane. Its unit is a request, which becomes one HTTP request.
 type Lane struct {
 	client  *Client
 	slots   Slots
 	lane    runfile.Lane
 	limits  Limits
+	timed   Timed
 	book    nameBook
 	answers sync.Pool // of *answer
 }
 
 var _ stage.Stage[work.Request] = (*Lane)(nil)
 
-// NewLane gives the stage of a lane.
-func NewLane(client *Client, slots Slots, lane runfile.Lane, limits Limits) *Lane {
-	return &Lane{client: client, slots: slots, lane: lane, limits: limits}
+// NewLane gives the stage of a lane. timed may be nil.
+func NewLane(client *Client, slots Slots, lane runfile.Lane, limits Limits, timed Timed) *Lane {
+	return &Lane{client: client, slots: slots, lane: lane, limits: limits, timed: timed}
 }
 
 // Units splits a block into its requests, and a request with more families than one may
@@ -134,9 +138,13 @@ func (l *Lane) ask(ctx context.Context, run *stage.Run, r *work.Request) (*body,
 	if err := l.slots.Acquire(ctx, want); err != nil {
 		return nil, stopped(err)
 	}
+	begin := time.Now()
 	b, err := l.client.ask(ctx, e, limits.Timeout, run.ID, r)
 	if err == nil {
 		l.slots.Release(want, shares.Answered)
+		if l.timed != nil && run.File.HasAuto() {
+			l.timed(run.ID, r.Families, time.Since(begin))
+		}
 		return b, nil
 	}
 	f := failure.As(err)

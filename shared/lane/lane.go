@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/fastfeaturefetch/fff/shared/broker/desk"
 	"github.com/fastfeaturefetch/fff/shared/featureservice"
@@ -49,7 +50,7 @@ type Service struct {
 // New makes the service of a lane. newStage gives its stage, limits the lane's limits of a
 // run file.
 func New(name stage.Name, d service.Deps,
-	newStage func(*featureservice.Client, featureservice.Slots) *featureservice.Lane,
+	newStage func(*featureservice.Client, featureservice.Slots, featureservice.Timed) *featureservice.Lane,
 	limits func(*runfile.FeatureService) runfile.LaneLimits) *Service {
 	s := &Service{name: string(name), d: d, client: featureservice.NewClient()}
 	s.holder = shares.NewHolder(d.Instance+"."+string(name), s.ask)
@@ -57,8 +58,12 @@ func New(name stage.Name, d service.Deps,
 		Stage: name, Service: string(name), Instance: d.Instance,
 		Workers: workers, Weigh: weigh, Grace: d.Grace,
 		Attempts: func(run *stage.Run) int { return limits(run.File.FeatureService).MaxAttempts },
-	}, newStage(s.client, s.holder), d.Client, d.Metrics, d.Log)
+	}, newStage(s.client, s.holder, s.timed), d.Client, d.Metrics, d.Log)
 	return s
+}
+
+func (s *Service) timed(run string, families []string, took time.Duration) {
+	s.runner.Stats().Answered(run, families, took)
 }
 
 // ask asks the orchestrator's leader for a share of a feature service.

@@ -11,8 +11,8 @@ import (
 )
 
 // Lane gives the stage that asks the feature service for a family.
-func Lane(f *runfile.Family) stage.Name {
-	if f.Lane == runfile.LaneSlow {
+func Lane(run *stage.Run, f *runfile.Family) stage.Name {
+	if run.Lane(f) == runfile.LaneSlow {
 		return stage.FSSlow
 	}
 	return stage.FSFast
@@ -21,15 +21,15 @@ func Lane(f *runfile.Family) stage.Name {
 // Send sends a sample's families on their ways. Its uncached fast families travel with the
 // cached ones, so that they and the misses make one request to the feature service.
 // Families that the run file does not know are left out.
-func Send(ctx context.Context, file *runfile.File, r *work.Request, out stage.Outputs) error {
+func Send(ctx context.Context, run *stage.Run, r *work.Request, out stage.Outputs) error {
 	var cached, fast []string
 	for _, id := range r.Families {
-		f, ok := file.Family(id)
+		f, ok := run.File.Family(id)
 		switch {
 		case !ok:
 		case f.Cached:
 			cached = append(cached, id)
-		case Lane(f) == stage.FSFast:
+		case Lane(run, f) == stage.FSFast:
 			fast = append(fast, id)
 		default:
 			if err := out.Request(ctx, stage.FSSlow, r.With([]string{id})); err != nil {

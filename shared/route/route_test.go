@@ -37,11 +37,25 @@ feature_service: {url: "http://127.0.0.1:8090/features"}
 	return f
 }()
 
+var run = &stage.Run{File: file}
+
 func TestLane(t *testing.T) {
-	for id, want := range map[string]stage.Name{"fast": stage.FSFast, "auto": stage.FSFast, "slow": stage.FSSlow} {
-		f, ok := file.Family(id)
-		if !ok || route.Lane(f) != want {
-			t.Errorf("family %s goes to %s, want %s", id, route.Lane(f), want)
+	unknown, found := &stage.Run{File: file}, &stage.Run{File: file, Lanes: new(stage.Lanes)}
+	found.Lanes.Set([]string{"auto", "slow"})
+	for _, tt := range []struct {
+		run  *stage.Run
+		id   string
+		want stage.Name
+	}{
+		{unknown, "fast", stage.FSFast},
+		{unknown, "auto", stage.FSSlow},
+		{unknown, "slow", stage.FSSlow},
+		{found, "auto", stage.FSFast},
+		{found, "slow", stage.FSSlow}, // what the run file says holds
+	} {
+		f, ok := file.Family(tt.id)
+		if got := route.Lane(tt.run, f); !ok || got != tt.want {
+			t.Errorf("family %s goes to %s, want %s", tt.id, got, tt.want)
 		}
 	}
 }
@@ -51,10 +65,10 @@ func TestLane(t *testing.T) {
 func TestWhatTheRunFileDoesNotKnowIsLeftOut(t *testing.T) {
 	sent := map[stage.Name]int{}
 	count := outputs(func(to stage.Name, r work.Request) error { sent[to] += r.Cells(); return nil })
-	if err := route.Send(t.Context(), file, &work.Request{UserID: "u", Families: []string{"gone", "fast"}}, count); err != nil {
+	if err := route.Send(t.Context(), run, &work.Request{UserID: "u", Families: []string{"gone", "fast"}}, count); err != nil {
 		t.Fatal(err)
 	}
-	if err := route.Send(t.Context(), file, &work.Request{UserID: "u", Families: []string{"gone"}}, count); err != nil {
+	if err := route.Send(t.Context(), run, &work.Request{UserID: "u", Families: []string{"gone"}}, count); err != nil {
 		t.Fatal(err)
 	}
 	if len(sent) != 1 || sent[stage.FSFast] != 1 {
@@ -69,7 +83,7 @@ func TestAnErrorOfAnyWayIsTold(t *testing.T) {
 		if at == stage.FSFast {
 			families = families[:2]
 		}
-		err := route.Send(t.Context(), file, &work.Request{UserID: "u", Families: families}, outputs(func(to stage.Name, _ work.Request) error {
+		err := route.Send(t.Context(), run, &work.Request{UserID: "u", Families: families}, outputs(func(to stage.Name, _ work.Request) error {
 			if to == at {
 				return broken
 			}

@@ -2,6 +2,7 @@ package runfile
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -86,6 +87,11 @@ func (f *File) FamilyIDs() []string {
 		ids[i] = f.Families[i].ID
 	}
 	return ids
+}
+
+// HasAuto tells whether the lane of a family is to be found.
+func (f *File) HasAuto() bool {
+	return slices.ContainsFunc(f.Families, func(family Family) bool { return family.Lane == LaneAuto })
 }
 
 // TableOf gives the DynamoDB table that holds a family; "" where the file names none.

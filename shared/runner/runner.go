@@ -229,6 +229,7 @@ func (r *Runner[U]) adopt(ctx, hard context.Context, all []*runs.Record) {
 		wanted[rec.Run] = true
 		if f := r.feeds[rec.Run]; f != nil {
 			if f.run.Epoch == rec.Epoch {
+				f.run.Lanes.Set(rec.Fast)
 				continue
 			}
 			f.stop(errEnded)
@@ -239,7 +240,7 @@ func (r *Runner[U]) adopt(ctx, hard context.Context, all []*runs.Record) {
 			delete(wanted, rec.Run)
 			continue
 		}
-		f := r.newFeed(&stage.Run{ID: rec.Run, Epoch: rec.Epoch, File: file}, hard)
+		f := r.newFeed(rec.Stage(file), hard)
 		r.feeds[rec.Run] = f
 		r.stats.open(rec.Run, rec.Epoch)
 		r.work.Go(func() { r.feed(ctx, f) })

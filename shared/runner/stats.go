@@ -2,6 +2,7 @@ package runner
 
 import (
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,10 +18,20 @@ import (
 type Stats struct {
 	mu     sync.Mutex
 	runs   map[string]*fleet.RunStats
+	times  map[timed][]time.Duration // in order
 	errors int64
 }
 
-func newStats() *Stats { return &Stats{runs: map[string]*fleet.RunStats{}} }
+// timed is what answers are timed for.
+type timed struct {
+	run    string
+	epoch  uint64
+	family string
+}
+
+func newStats() *Stats {
+	return &Stats{runs: map[string]*fleet.RunStats{}, times: map[timed][]time.Duration{}}
+}
 
 func (s *Stats) with(run string, fn func(*fleet.RunStats)) {
 	s.mu.Lock()
@@ -55,6 +66,10 @@ func (s *Stats) forget(gone func(run string) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	maps.DeleteFunc(s.runs, func(run string, _ *fleet.RunStats) bool { return gone(run) })
+	maps.DeleteFunc(s.times, func(of timed, _ []time.Duration) bool {
+		st := s.runs[of.run]
+		return st == nil || st.Epoch != of.epoch
+	})
 }
 
 func (s *Stats) message(run string) { s.with(run, func(st *fleet.RunStats) { st.Messages++ }) }
@@ -86,7 +101,9 @@ func countFamily(st *fleet.RunStats, family string, more fleet.FamilyStats) {
 		st.Families = map[string]fleet.FamilyStats{}
 	}
 	n := st.Families[family]
-	st.Families[family] = fleet.FamilyStats{Fetched: n.Fetched + more.Fetched, Failed: n.Failed + more.Failed}
+	n.Fetched += more.Fetched
+	n.Failed += more.Failed
+	st.Families[family] = n
 }
 
 func (s *Stats) waiting(run, why string) {
@@ -119,6 +136,33 @@ func (s *Stats) failedAttempt(run string, e *failure.Error) {
 		st.Attempts = map[string]fleet.AttemptStats{}
 	}
 	st.Attempts[string(e.Code)] = fleet.AttemptStats{Count: st.Attempts[string(e.Code)].Count + 1, Last: broker.HeaderText(e.Error(), maxReason)}
+}
+
+// maxTimed is how many answers for a family are timed in an epoch.
+const maxTimed = 64
+
+// Answered times an answer for some families of a run: each is taken to have had an equal
+// part of it.
+func (s *Stats) Answered(run string, families []string, took time.Duration) {
+	part := took / time.Duration(max(1, len(families)))
+	s.with(run, func(st *fleet.RunStats) {
+		for _, family := range families {
+			of := timed{run, st.Epoch, family}
+			times := s.times[of]
+			if len(times) == maxTimed {
+				continue
+			}
+			at, _ := slices.BinarySearch(times, part)
+			times = slices.Insert(times, at, part)
+			s.times[of] = times
+			countFamily(st, family, fleet.FamilyStats{})
+			n := st.Families[family]
+			// The lower quartile: what waits for a thread of the service does so whatever its
+			// family, and would make all of them look alike.
+			n.Timed, n.Took = int64(len(times)), times[len(times)/4]
+			st.Families[family] = n
+		}
+	})
 }
 
 // maxReason is how many bytes of a reason a beat carries.

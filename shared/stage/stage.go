@@ -7,6 +7,8 @@ package stage
 
 import (
 	"context"
+	"slices"
+	"sync/atomic"
 
 	"github.com/fastfeaturefetch/fff/shared/packed"
 	"github.com/fastfeaturefetch/fff/shared/runfile"
@@ -31,6 +33,31 @@ type Run struct {
 	ID    string
 	Epoch uint64
 	File  *runfile.File // expanded: no ${ENV} is left in it
+	Lanes *Lanes        // of its families whose lane is auto; nil = none of them was measured yet
+}
+
+// Lane gives the lane of a family as it stands.
+func (r *Run) Lane(f *runfile.Family) runfile.Lane { return r.Lanes.Of(f.ID, f.Lane) }
+
+// Lanes says which of the families whose lane is auto were found to be fast. The leader
+// finds that out while the run goes on.
+type Lanes struct{ fast atomic.Pointer[[]string] }
+
+// Set takes what was found, in place of what was found before.
+func (l *Lanes) Set(fast []string) { l.fast.Store(&fast) }
+
+// Of gives the lane of a family. One that is auto is slow until it was found fast: alone in
+// its request it holds nobody up, and the time that it takes can be seen.
+func (l *Lanes) Of(family string, lane runfile.Lane) runfile.Lane {
+	if lane != runfile.LaneAuto {
+		return lane
+	}
+	if l != nil {
+		if fast := l.fast.Load(); fast != nil && slices.Contains(*fast, family) {
+			return runfile.LaneFast
+		}
+	}
+	return runfile.LaneSlow
 }
 
 // Message is one delivered message.

@@ -89,6 +89,15 @@ func summaryRows(f *Frame) [][2]string {
 		}
 		rows = append(rows, [2]string{title, fmt.Sprintf("%-16s %12s", table, humanize.CommafWithDigits(s.ReadUnits[table], 1))})
 	}
+	for i, lane := range []string{"fast", "slow"} {
+		title := ""
+		if i == 0 {
+			title = "lanes found"
+		}
+		if families := familiesOn(s.Lanes, lane); families != "" {
+			rows = append(rows, [2]string{title, fmt.Sprintf("%-16s %s", lane, families)})
+		}
+	}
 	rows = append(rows, [2]string{"time", timeText(f)})
 	rows = append(rows, [2]string{"files", fmt.Sprintf("%s, %s", count(int64(s.Files)), humanize.Bytes(uint64(max(s.Bytes, 0))))})
 	if s.Dataset != "" {
@@ -102,6 +111,17 @@ func summaryRows(f *Frame) [][2]string {
 		rows = append(rows, [2]string{title, warning})
 	}
 	return rows
+}
+
+// familiesOn names the families whose lane was found to be this one.
+func familiesOn(lanes map[string]string, lane string) string {
+	var ids []string
+	for _, id := range slices.Sorted(maps.Keys(lanes)) {
+		if lanes[id] == lane {
+			ids = append(ids, id)
+		}
+	}
+	return strings.Join(ids, ", ")
 }
 
 func recordsText(s *control.Status) string {

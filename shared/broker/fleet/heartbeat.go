@@ -44,6 +44,11 @@ type RunStats struct {
 type FamilyStats struct {
 	Fetched int64 `json:"fetched,omitempty"` // handed on to the writer
 	Failed  int64 `json:"failed,omitempty"`  // dead-lettered
+
+	// Only where a run leaves lanes to be found: how many answers of the feature service were
+	// timed, and what the quicker ones took for each of their families.
+	Timed int64         `json:"timed,omitempty"`
+	Took  time.Duration `json:"took_ns,omitempty"`
 }
 
 // AttemptStats counts attempts that failed alike, those included that were made again.

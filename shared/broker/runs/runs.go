@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/fastfeaturefetch/fff/shared/runfile"
+	"github.com/fastfeaturefetch/fff/shared/stage"
 	"github.com/fastfeaturefetch/fff/streams"
 )
 
@@ -100,6 +101,10 @@ type Record struct {
 	// ones are void: they may still come, from requests that were in hand at that moment.
 	FailedFrom uint64 `json:"failed_from,omitempty"`
 
+	// Fast names the families of the lane auto that were found to be fast, in the order of
+	// the run file.
+	Fast []string `json:"fast,omitempty"`
+
 	// Usage is what the run has used so far, a few seconds late.
 	Usage Usage `json:"usage,omitzero"`
 
@@ -117,6 +122,13 @@ func (r *Record) File() (*runfile.File, error) {
 		return nil, err
 	}
 	return f.Expand(os.LookupEnv)
+}
+
+// Stage gives the run as stages see it.
+func (r *Record) Stage(file *runfile.File) *stage.Run {
+	run := &stage.Run{ID: r.Run, Epoch: r.Epoch, File: file, Lanes: new(stage.Lanes)}
+	run.Lanes.Set(r.Fast)
+	return run
 }
 
 var validID = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
