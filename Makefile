@@ -95,6 +95,7 @@ build: ## Build fff and every service into bin/
 .PHONY: bench
 bench: ## Measure whole jobs on backends that cost next to nothing; BENCH=-full for all of them
 	cd tests && $(GO) run ./bench $(BENCH)
+	$(if $(findstring -full,$(BENCH)),cd tests && $(GO) run ./bench/adaptive -out ../docs/benchmarks)
 
 .PHONY: microbench
 microbench: ## Run the benchmarks of the hot paths

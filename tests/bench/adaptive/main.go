@@ -1,7 +1,7 @@
 // Command adaptive compares `max_in_flight: auto` with static limits: whole jobs of the
 // real program on a feature service whose capacity it does not know.
 //
-//	go run ./bench/adaptive -out ../docs/benchmarks   # some twenty minutes
+//	go run ./bench/adaptive -out ../docs/benchmarks   # some half an hour
 //	go run ./bench/adaptive -only queue               # one kind of service
 //
 // Three kinds of service are measured: one whose requests wait in a queue for a thread,
@@ -59,14 +59,14 @@ var kinds = []kind{
 }
 
 // factors give the limits that are swept, in capacities.
-var factors = []float64{0.5, 0.75, 1, 1.2, 1.5, 2, 3}
+var factors = []float64{0.75, 1, 1.2, 1.5, 2, 3}
 
 // Times of a job.
 const (
-	warm    = 3 * time.Second  // before a static limit is measured
-	measure = 8 * time.Second  // of it
-	stay    = 90 * time.Second // at each capacity, of the job that finds its limit itself
-	last    = 30 * time.Second // of them, that are measured
+	warm    = 3 * time.Second   // before a static limit is measured
+	measure = 8 * time.Second   // of it
+	stay    = 150 * time.Second // at each capacity, of the job that finds its limit itself
+	last    = 50 * time.Second  // of them, that are measured
 )
 
 func main() {
