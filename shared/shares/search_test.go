@@ -20,7 +20,6 @@ type reporters struct {
 	usage   map[int]Usage
 	seq     uint64
 	max     int // max_in_flight of one more run, on the first instance
-	silent  bool
 }
 
 func (r *reporters) ask(now time.Time, instance int, s tuner.Sample, limit, inUse int) (int, time.Duration) {
