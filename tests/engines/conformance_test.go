@@ -87,9 +87,14 @@ func answer(t *testing.T, c *dynamodb.Client, table string, keys []Item) string 
 // makeTable makes the table features with the keys user_id and feature_key.
 func makeTable(t *testing.T, c *dynamodb.Client) {
 	t.Helper()
+	makeTableWith(t, c, types.BillingModePayPerRequest, nil)
+}
+
+func makeTableWith(t *testing.T, c *dynamodb.Client, billing types.BillingMode, units *types.ProvisionedThroughput) {
+	t.Helper()
 	name, partition, sort := "features", "user_id", "feature_key"
 	_, err := c.CreateTable(t.Context(), &dynamodb.CreateTableInput{
-		TableName: &name, BillingMode: types.BillingModePayPerRequest,
+		TableName: &name, BillingMode: billing, ProvisionedThroughput: units,
 		AttributeDefinitions: []types.AttributeDefinition{
 			{AttributeName: &partition, AttributeType: types.ScalarAttributeTypeS},
 			{AttributeName: &sort, AttributeType: types.ScalarAttributeTypeS},
