@@ -46,6 +46,11 @@ func (s state) String() string {
 		s.Table, s.ReadUnits, s.Instance, s.Class, s.Cluster, s.ACU, s.Marks)
 }
 
+// differs tells whether capacities are others, whatever the marks say.
+func (s state) differs(o state) bool {
+	return s.ReadUnits != o.ReadUnits || s.Class != o.Class || s.ACU != o.ACU
+}
+
 func (s state) quiet() bool {
 	return s.Table == "ACTIVE" && s.Instance == "available" && s.Cluster == "available"
 }

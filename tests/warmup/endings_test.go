@@ -37,6 +37,27 @@ func TestCompleteWithFailures(t *testing.T) {
 	w.clean()
 }
 
+// What was raised comes down after max_hold though the run goes on.
+func TestMaxHold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, enough)
+	w.job.More = strings.Replace(w.job.More, "warm_up:\n", "warm_up:\n  max_hold: 3s\n", 1)
+	faults, open := hold(1)
+	w.backends.SetFaults(faults)
+	p := w.start()
+	w.running()
+	w.await("it has come down", func(s state) bool { return s.quiet() && !s.differs(w.before) })
+	select {
+	case <-p.Ended():
+		t.Errorf("the run is over\n%s", p.Wait(t))
+	default:
+	}
+	open()
+	p.Wait(t).Expect(t, 0)
+	w.clean()
+	w.job.Verify(t, 0)
+}
+
 // A table that could not be brought down again today is not raised. The databases that were
 // raised before come down, and the run says why it has failed.
 func TestRefused(t *testing.T) {

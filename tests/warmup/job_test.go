@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -54,6 +55,20 @@ func newWorld(t testing.TB, samples int) *world {
 // slow makes every read of the table take a while, so that there is a run to break off.
 func (w *world) slow() {
 	w.backends.SetFaults(sandbox.Faults{BatchGet: func(dynamodb.Call) dynamodb.Fault { return dynamodb.Fault{Delay: 500 * time.Millisecond} }})
+}
+
+// hold gives faults that leave every read of the table after the first few unprocessed,
+// which is no failure, until open.
+func hold(first int64) (faults sandbox.Faults, open func()) {
+	var reads atomic.Int64
+	var opened atomic.Bool
+	faults.BatchGet = func(dynamodb.Call) (f dynamodb.Fault) {
+		if reads.Add(1) > first && !opened.Load() {
+			f.Unprocessed = 1
+		}
+		return f
+	}
+	return faults, func() { opened.Store(true) }
 }
 
 func (w *world) start(more ...string) *harness.Process {
