@@ -37,8 +37,9 @@ const (
 
 	firstStep = 2.0
 	alarmStep = 1.41  // when the cost has changed
-	upStep    = 1.1   // in quiet times
+	upStep    = 1.1   // in quiet times, at least
 	downStep  = 1.025 // costs little, so it may take long; it is what takes a limit down that is a little too high
+	quietStep = 1.4   // in quiet times, at most
 	leastStep = upStep
 
 	batch       = 500 * time.Millisecond // least time of one; and half of an answer's
@@ -93,6 +94,7 @@ type Tuner struct {
 	moved     bool // a trial was better
 	turned    bool // the other direction was tried too
 	narrowing bool // steps only become smaller
+	gentle    bool // it began in a quiet time
 
 	calm int           // searches in a row that ended where they began
 	wait time.Duration // of this quiet time
@@ -175,7 +177,7 @@ func (t *Tuner) measureLevel(now time.Time) {
 // search begins a row of trials.
 func (t *Tuner) search(now time.Time, up bool, step float64) {
 	t.began, t.up, t.step = now, up, step
-	t.moved, t.turned, t.narrowing = false, false, false
+	t.moved, t.turned, t.narrowing, t.gentle = false, false, false, false
 	t.try(now)
 }
 
@@ -245,8 +247,8 @@ func (t *Tuner) end(now time.Time, better bool) {
 		}
 	case !t.moved && !t.turned:
 		t.turned, t.up = true, !t.up
-		if t.step <= upStep {
-			t.step = downStep
+		if t.gentle {
+			t.step = t.clear(downStep)
 		}
 	default:
 		t.turned = false
@@ -298,8 +300,15 @@ func (t *Tuner) listen(now time.Time) {
 	}
 	if now.Sub(t.since) >= t.wait && m.enough() {
 		t.base = m.last(mostBatches)
-		t.search(now, true, upStep)
+		t.search(now, true, t.clear(upStep))
+		t.gentle = true
 	}
+}
+
+// clear gives a step that is large enough for its effect to be told from the noise: where
+// the answers of a step are worth nothing, they cost its logarithm times worth too much.
+func (t *Tuner) clear(least float64) float64 {
+	return min(quietStep, max(least, math.Exp(sure*math.Sqrt2*t.base.doubt()/worth)))
 }
 
 // wake begins a new search, as the service has changed.

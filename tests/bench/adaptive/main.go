@@ -1,14 +1,14 @@
 // Command adaptive compares `max_in_flight: auto` with static limits: whole jobs of the
 // real program on a feature service whose capacity it does not know.
 //
-//	go run ./bench/adaptive -out ../docs/benchmarks   # some half an hour
+//	go run ./bench/adaptive -out ../docs/benchmarks   # some twelve minutes
 //	go run ./bench/adaptive -only queue               # one kind of service
 //
 // Three kinds of service are measured: one whose requests wait in a queue for a thread,
 // one that refuses with 429 what is too much, and one that becomes slower the more it has to
 // do. Each has a capacity of 40 requests at first, of 20 then and of 80 at the end. For each
 // capacity static limits are swept, a job each; the job that finds its limit itself lives
-// through all three. Answers and their latency are what the service sees.
+// through all three. The three kinds are measured side by side. Answers and their latency are what the service sees.
 package main
 
 import (
@@ -19,9 +19,12 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/fastfeaturefetch/fff/services/sandbox/featureservice"
 )
@@ -87,16 +90,21 @@ func run(ctx context.Context, out, only string) error {
 		return err
 	}
 	defer p.remove()
-	var all []result
-	for _, k := range kinds {
-		if !strings.Contains(k.Name, only) {
-			continue
-		}
-		r, err := p.compare(ctx, &k)
-		if err != nil {
-			return fmt.Errorf("%s: %w", k.Name, err)
-		}
-		all = append(all, *r)
+	measured := slices.DeleteFunc(slices.Clone(kinds), func(k kind) bool { return !strings.Contains(k.Name, only) })
+	all := make([]result, len(measured))
+	g, ctx := errgroup.WithContext(ctx) // side by side: the services have more to do than the machine
+	for i := range measured {
+		g.Go(func() error {
+			r, err := p.compare(ctx, &measured[i])
+			if err != nil {
+				return fmt.Errorf("%s: %w", measured[i].Name, err)
+			}
+			all[i] = *r
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
 	}
 	table := markdown(all)
 	fmt.Print("\n", table)
