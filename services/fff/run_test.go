@@ -10,10 +10,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fastfeaturefetch/fff/fetch"
 	"github.com/fastfeaturefetch/fff/services/fff/allinone"
 	"github.com/fastfeaturefetch/fff/services/fff/progress"
 	"github.com/fastfeaturefetch/fff/shared/control"
-	"github.com/fastfeaturefetch/fff/shared/work"
 )
 
 func records(n int) string {
@@ -55,7 +55,7 @@ func TestTheSameRecordsMakeTheSameBatches(t *testing.T) {
 	}
 	o.status = control.Status{}
 	for range 2 {
-		newCommand(records(600), startSystem).run(t, "run", "-f", file, "--run", "other", "--records", "-", "--nats", b.url).expect(t, 0, "", "")
+		newCommand(records(600), fetch.Start).run(t, "run", "-f", file, "--run", "other", "--records", "-", "--nats", b.url).expect(t, 0, "", "")
 	}
 	if n := len(b.batches(t, "other")); n != 2 {
 		t.Errorf("%d batches of stdin after a repetition, want 2", n)
@@ -183,7 +183,7 @@ func TestInterruptTearsDown(t *testing.T) {
 	o := startOrchestrator(t, b)
 	o.onStatus = func(*control.Status) {} // it would run for ever
 	file, in := write(t, "run.yaml", runYAML), write(t, "records.jsonl", records(3))
-	c := newCommand("", startSystem)
+	c := newCommand("", fetch.Start)
 	done := make(chan result, 1)
 	go func() { done <- c.run(t, "run", "-f", file, "--records", in, "--nats", b.url) }()
 	await(t, "the run is sealed", func() bool { return strings.Contains(o.asked(), "fff.close") })
@@ -200,7 +200,7 @@ func TestSecondInterruptHastens(t *testing.T) {
 	o := startOrchestrator(t, b)
 	o.onStatus = func(s *control.Status) { s.Teardown = control.TeardownPending }
 	file, in := write(t, "run.yaml", runYAML), write(t, "records.jsonl", records(3))
-	c := newCommand("", startSystem)
+	c := newCommand("", fetch.Start)
 	done := make(chan result, 1)
 	go func() { done <- c.run(t, "run", "-f", file, "--records", in, "--nats", b.url) }()
 	await(t, "the run is sealed", func() bool { return strings.Contains(o.asked(), "fff.close") })
@@ -226,7 +226,7 @@ func TestAFailingRunEndsThePublishing(t *testing.T) {
 		}
 	}()
 	defer r.Close()
-	c := newCommand("", startSystem)
+	c := newCommand("", fetch.Start)
 	c.app.stdin = r
 	c.run(t, "run", "-f", write(t, "run.yaml", runYAML), "--records", "-", "--nats", b.url).expect(t, 1, "input.max_bytes", "")
 }
@@ -236,7 +236,7 @@ func TestASilentProducerDoesNotHoldTheEnd(t *testing.T) {
 	o := startOrchestrator(t, b)
 	r, w := io.Pipe()
 	defer w.Close()
-	c := newCommand("", startSystem)
+	c := newCommand("", fetch.Start)
 	c.app.stdin = r
 	done := make(chan result, 1)
 	go func() {
@@ -271,11 +271,11 @@ func TestAllInOneKeepsTheStoreUntilSuccess(t *testing.T) {
 		if err := os.MkdirAll(so.Store, 0o755); err != nil {
 			return nil, err
 		}
-		c := newCommand("", startSystem)
+		c := newCommand("", fetch.Start)
 		c.app.soft = ctx
 		s, err := c.app.connect(ctx, b.url)
 		if err == nil {
-			s.featureService = "http://127.0.0.1:1/features"
+			s.FeatureService = "http://127.0.0.1:1/features"
 		}
 		return s, err
 	}
@@ -301,32 +301,5 @@ func TestAllInOneKeepsTheStoreUntilSuccess(t *testing.T) {
 	}
 	if sent := string(o.bodies[control.SubjectOpen]); !strings.Contains(sent, "127.0.0.1:1/features") || !strings.Contains(sent, dir) {
 		t.Errorf("the run file arrived as %s", sent)
-	}
-}
-
-func TestBatchesAreBounded(t *testing.T) {
-	var sizes []int
-	b := &batcher{source: "f", send: func(batch control.Batch) error {
-		if len(batch.Data) > work.MaxPublishBytes {
-			t.Errorf("batch %s has %d bytes", batch.ID, len(batch.Data))
-		}
-		sizes = append(sizes, strings.Count(string(batch.Data), "\n"))
-		return nil
-	}}
-	for _, n := range []int{10, work.MaxPublishBytes - 20, 10, 10} {
-		if err := b.add([]byte(strings.Repeat("x", n))); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for range 2 * maxBatchRecords {
-		if err := b.add([]byte("x")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := b.flush(); err != nil {
-		t.Fatal(err)
-	}
-	if fmt.Sprint(sizes) != "[2 500 500 2]" || b.total != 1004 {
-		t.Errorf("batches of %v, %d in all", sizes, b.total)
 	}
 }
