@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -16,7 +17,7 @@ import (
 // that somebody has set stay as they are: max_bytes, more replicas, placement and
 // compression. Differing lists them.
 func Ensure(ctx context.Context, js jetstream.JetStream, replicas int) error {
-	return each(func(c jetstream.StreamConfig) error {
+	return each(ctx, func(ctx context.Context, c jetstream.StreamConfig) error {
 		c.Replicas = max(replicas, 1)
 		st, err := js.Stream(ctx, c.Name)
 		switch {
@@ -39,25 +40,40 @@ func keep(c, have *jetstream.StreamConfig) {
 
 // Reset is Ensure that keeps no limit that somebody has set.
 func Reset(ctx context.Context, js jetstream.JetStream, replicas int) error {
-	return each(func(c jetstream.StreamConfig) error {
+	return each(ctx, func(ctx context.Context, c jetstream.StreamConfig) error {
 		c.Replicas = max(replicas, 1)
 		_, err := js.CreateOrUpdateStream(ctx, c)
 		return err
 	})
 }
 
-func each(fn func(jetstream.StreamConfig) error) error {
+func each(ctx context.Context, fn func(context.Context, jetstream.StreamConfig) error) error {
 	for _, c := range Configs() {
-		if err := fn(c); err != nil {
+		if err := askAgain(ctx, func(ctx context.Context) error { return fn(ctx, c) }); err != nil {
 			return fmt.Errorf("stream %s: %w%s", c.Name, err, remedy(err))
 		}
 	}
 	return nil
 }
 
+// askAgain asks again when no answer comes. A cluster answers one only of those that make or
+// change the same stream at the same moment, as orchestrators do that start together; the
+// others would wait in vain, and for a long time, and meet again at the next stream. So the
+// first tries are short, and of random length.
+func askAgain(ctx context.Context, ask func(context.Context) error) error {
+	for wait := time.Second; ; wait *= 2 {
+		try, cancel := context.WithTimeout(ctx, wait+rand.N(wait))
+		err := ask(try)
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil || wait >= 8*time.Second {
+			return err
+		}
+	}
+}
+
 // Differing tells in words which streams may hold more or less than they are made with.
 func Differing(ctx context.Context, js jetstream.JetStream) (all []string, err error) {
-	err = each(func(c jetstream.StreamConfig) error {
+	err = each(ctx, func(ctx context.Context, c jetstream.StreamConfig) error {
 		n, err := Limit(ctx, js, c.Name)
 		if err == nil && n != c.MaxBytes {
 			all = append(all, fmt.Sprintf("%s has max_bytes %d instead of %d", c.Name, n, c.MaxBytes))

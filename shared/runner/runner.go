@@ -182,11 +182,16 @@ func (r *Runner[U]) Run(ctx context.Context) error {
 	defer stopBackground()
 	go r.lease.run(background)
 
+	told := "" // the failure that has been logged; the same one is not logged at every look
 	look := func(all []*runs.Record, err error) {
 		if err != nil {
-			r.log.Warn().Err(err).Msg("the runs cannot be read; going on with those known")
+			if told != err.Error() {
+				told = err.Error()
+				r.log.Warn().Err(err).Msg("the runs cannot be read; going on with those known and looking again")
+			}
 			return
 		}
+		told = ""
 		r.adopt(ctx, hard, all)
 		if r.State() == "starting" {
 			r.setState("ready")
