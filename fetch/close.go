@@ -10,6 +10,7 @@ import (
 
 	"github.com/fastfeaturefetch/fff/shared/control"
 	"github.com/fastfeaturefetch/fff/shared/destination"
+	"github.com/fastfeaturefetch/fff/shared/warmup/bringdown"
 )
 
 // Close brings everything down: a run that has not ended is cancelled, what it has scaled up
@@ -45,9 +46,9 @@ func (r *Run) close() (err error) {
 // cancel cancels the run unless it has ended, and waits until it is torn down, for as long as
 // patience lasts. It gives the last status.
 func (r *Run) cancel() (*Status, error) {
-	f := &Follower{System: r.system, Run: r.file.Run, Pace: r.follower.Pace, Progress: r.cfg.Progress, Note: func(string) {}}
-	ctx, cancel := context.WithTimeoutCause(r.cfg.Haste, f.Pace.Cancel,
-		fmt.Errorf("run %s was not torn down within %s; see `fff runs show %s`", f.Run, f.Pace.Cancel, f.Run))
+	f := r.followed(func(string) {}) // warnings are told by another, which may be at work
+	ctx, cancel := context.WithTimeoutCause(r.cfg.Haste, r.cfg.Pace.Cancel,
+		fmt.Errorf("run %s was not torn down within %s; see `fff runs show %s`", f.Run, r.cfg.Pace.Cancel, f.Run))
 	defer cancel()
 	if status, err := r.system.Ctl.Status(ctx, f.Run); err == nil && status.TornDown() {
 		return status, nil
@@ -72,12 +73,12 @@ func (r *Run) lastly() error {
 	if err != nil {
 		return err
 	}
-	_, found, err := OpenJournal(r.cfg.Leave, place)
-	if up := stillUp(found); err == nil && len(up) > 0 {
-		r.cfg.Note("still scaled up: " + strings.Join(up, ", ") + "; bringing it down, interrupt once more to leave it")
+	_, found, err := bringdown.Open(r.cfg.Leave, place)
+	if up := bringdown.StillUp(found); err == nil && len(up) > 0 {
+		r.cfg.Note("still scaled up: " + strings.Join(up, ", ") + "; bringing it down")
 	}
 	if err == nil {
-		err = BringDown(r.cfg.Leave, place, r.cfg.Note)
+		err = bringdown.Do(r.cfg.Leave, place, r.cfg.Note)
 	}
 	if err == nil {
 		return nil

@@ -21,18 +21,20 @@ import (
 	"sync"
 	"time"
 
-	"github.com/rs/zerolog"
-
 	"github.com/fastfeaturefetch/fff/services/fff/allinone"
+	"github.com/fastfeaturefetch/fff/services/fff/system"
 	"github.com/fastfeaturefetch/fff/shared/control"
 	"github.com/fastfeaturefetch/fff/shared/record"
+	"github.com/fastfeaturefetch/fff/shared/recordsfile"
 	"github.com/fastfeaturefetch/fff/shared/runfile"
-	"github.com/fastfeaturefetch/fff/shared/settings"
-	"github.com/fastfeaturefetch/fff/shared/telemetry"
 )
 
 // Record asks for families of one sample: a user at a point in time.
 type Record = record.Record
+
+// BadRecord, as the error of an iterator, is a record that cannot be read: it is listed with
+// the run's failures, and the rest goes on.
+type BadRecord = recordsfile.BadRecord
 
 // Status is what is known of a run.
 type Status = control.Status
@@ -70,11 +72,6 @@ type Config struct {
 
 	Getenv func(string) (string, bool) // expands ${ENV} of the run file; nil = the environment's
 	Pace   Pace
-
-	// Start starts the system of this process, Connect finds the one elsewhere; nil = this
-	// package's.
-	Start   func(context.Context, allinone.Options) (*System, error)
-	Connect func(ctx context.Context, url string) (*System, error)
 }
 
 // Pace says how often things are looked at, and how long they may take. 0 = the usual.
@@ -114,12 +111,6 @@ func (c *Config) setDefaults() {
 	if c.Getenv == nil {
 		c.Getenv = os.LookupEnv
 	}
-	if c.Start == nil {
-		c.Start = Start
-	}
-	if c.Connect == nil {
-		c.Connect = c.connect
-	}
 }
 
 // OrUsual gives the usual pace where p has none.
@@ -156,25 +147,8 @@ func (c *Config) load() (file, expanded *runfile.File, err error) {
 	return file, expanded, nil
 }
 
-// Settings reads the settings that every process shares. What a program logs is read by
-// people, so unless they ask for more they get warnings in words.
-func Settings(to io.Writer) (settings.Common, zerolog.Logger, error) {
-	var c settings.Common
-	if err := settings.Load(&c); err != nil {
-		return c, zerolog.Nop(), err
-	}
-	if _, set := os.LookupEnv("FFF_LOG_LEVEL"); !set {
-		c.Log.Level = "warn"
-	}
-	if _, set := os.LookupEnv("FFF_LOG_FORMAT"); !set {
-		c.Log.Format = "console"
-	}
-	log, err := telemetry.NewLogger(to, c.Log.Level, c.Log.Format)
-	return c, log, err
-}
-
-func (c *Config) connect(ctx context.Context, url string) (*System, error) {
-	common, log, err := Settings(c.Log)
+func (c *Config) connect(ctx context.Context, url string) (*system.System, error) {
+	common, log, err := system.Settings(c.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -182,22 +156,22 @@ func (c *Config) connect(ctx context.Context, url string) (*System, error) {
 	if err := common.NATS.Validate(); err != nil {
 		return nil, fmt.Errorf("broker: %w", err)
 	}
-	return Connect(ctx, common.NATS, log)
+	return system.Connect(ctx, common.NATS, log)
 }
 
-// system starts the system, or connects to it. store is "" for one elsewhere.
-func (c *Config) system(ctx context.Context, file, expanded *runfile.File) (s *System, store string, err error) {
+// start starts the system, or connects to it. store is "" for one elsewhere.
+func (c *Config) start(ctx context.Context, file, expanded *runfile.File) (s *system.System, store string, err error) {
 	if c.NATS != "" {
-		s, err = c.Connect(ctx, c.NATS)
+		s, err = c.connect(ctx, c.NATS)
 		return s, "", err
 	}
 	if store = c.Store; store == "" {
 		store = filepath.Join(file.Output.Dir, ".fff", file.Run)
 	}
 	o := allinone.Options{Store: store, Sandbox: c.Sandbox, Once: true, Job: expanded}
-	if o.Common, o.Log, err = Settings(c.Log); err != nil {
+	if o.Common, o.Log, err = system.Settings(c.Log); err != nil {
 		return nil, "", err
 	}
-	s, err = c.Start(ctx, o)
+	s, err = system.Start(ctx, o)
 	return s, store, err
 }

@@ -103,12 +103,23 @@ func badLine(bad *recordsfile.BadRecord) []byte {
 	return line
 }
 
-// Publish publishes all records of the run and seals its input. A record that is a
-// *recordsfile.BadRecord is listed as a failure; another error of the iterator ends it. An
-// iterator that waits is to end when ctx or Done does. Without Wait nobody looks after the
-// run meanwhile: see Fetch.
+// Publish publishes all records of the run and seals its input; it is to be called once. A
+// record that is a *BadRecord is listed as a failure; another error of the iterator ends it.
+// An iterator that waits is to end when Done does, which ends with ctx too. Without Wait
+// nobody looks after the run meanwhile: see Fetch.
 func (r *Run) Publish(ctx context.Context, records iter.Seq2[Record, error]) error {
+	ctx, end := r.while(ctx)
+	defer end()
+	defer context.AfterFunc(ctx, func() { r.enough(context.Cause(ctx)) })()
+	if r.wanted.Err() != nil { // records that end for that reason are no whole input
+		return context.Cause(r.wanted)
+	}
 	p := r.system.Ctl.Publisher(r.file.Run, r.cfg.Note)
+	ctx, stop := context.WithCancel(ctx)
+	defer func() { // also when the iterator panics: nothing goes on behind the caller's back
+		stop()
+		_ = p.Wait()
+	}()
 	b := &batcher{
 		prefix: r.file.Run + "-" + r.input, source: r.cfg.InputHash,
 		send: func(batch control.Batch) error { return p.Publish(ctx, batch) },

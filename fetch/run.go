@@ -8,20 +8,21 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/fastfeaturefetch/fff/services/fff/system"
 	"github.com/fastfeaturefetch/fff/shared/control"
 	"github.com/fastfeaturefetch/fff/shared/destination"
 	"github.com/fastfeaturefetch/fff/shared/runfile"
 )
 
-// Run is a run that was opened. Its methods but Close, Done and File are for one goroutine at
+// Run is a run that was opened. Its methods but Close, Done and ID are for one goroutine at
 // a time.
 type Run struct {
 	cfg            Config
 	file, expanded *runfile.File
-	system         *System
+	system         *system.System
 	store          string // of this process's broker; "" elsewhere
 	warms          bool   // this process looks after what the run scales up
-	follower       *Follower
+	follower       *control.Follower
 	input          string // tells the run's present input from those before, which are gone
 	sealed         bool   // it has its input already
 	refused        bool   // it was not opened, so what it is, if it is, is not ours to end
@@ -66,7 +67,7 @@ func Open(ctx context.Context, cfg Config) (r *Run, err error) {
 		return nil, err
 	}
 	r = &Run{cfg: cfg, file: file, expanded: expanded, refused: true, release: func() {}}
-	if r.system, r.store, err = cfg.system(ctx, file, expanded); err != nil {
+	if r.system, r.store, err = cfg.start(ctx, file, expanded); err != nil {
 		return nil, err
 	}
 	r.alive, r.died = context.WithCancelCause(context.Background())
@@ -115,11 +116,18 @@ func (r *Run) prepare() (err error) {
 			return err
 		}
 	}
-	r.follower = &Follower{System: r.system, Run: r.file.Run, Pace: r.cfg.Pace, Progress: r.cfg.Progress, Note: r.cfg.Note}
+	r.follower = r.followed(r.cfg.Note)
 	if !r.cfg.Detach && r.expanded != nil && r.expanded.WarmUp != nil {
-		r.follower.Pace.Cancel = max(r.follower.Pace.Cancel, warmCancel)
+		r.cfg.Pace.Cancel = max(r.cfg.Pace.Cancel, warmCancel)
 	}
 	return nil
+}
+
+func (r *Run) followed(note func(string)) *control.Follower {
+	return &control.Follower{
+		Client: r.system.Ctl, Run: r.file.Run, Poll: r.cfg.Pace.Poll, Silence: r.cfg.Pace.Silence,
+		Progress: r.cfg.Progress, Note: note,
+	}
 }
 
 func (r *Run) open(ctx context.Context) error {
@@ -152,8 +160,8 @@ func (r *Run) while(ctx context.Context) (context.Context, func()) {
 	return ctx, func() { stop(); cancel(nil) }
 }
 
-// File gives the run file as it was sent: with what the configuration has changed.
-func (r *Run) File() *runfile.File { return r.file }
+// ID gives the run's id.
+func (r *Run) ID() string { return r.file.Run }
 
 // BrokerURL gives the URL of the broker, for others that publish records.
 func (r *Run) BrokerURL() string { return r.system.URL }
@@ -175,7 +183,7 @@ func (r *Run) Status(ctx context.Context) (*Status, error) {
 func (r *Run) WarmUp(ctx context.Context) error {
 	ctx, end := r.while(ctx)
 	defer end()
-	status, err := r.follower.until(ctx, func(s *Status) bool {
+	status, err := r.follower.UntilIt(ctx, func(s *Status) bool {
 		return s.TornDown() || s.State != control.Created && s.State != control.WarmingUp && !s.Ended()
 	})
 	return success(status, err)
@@ -208,7 +216,6 @@ func (r *Run) Fetch(ctx context.Context, records iter.Seq2[Record, error]) (*Sta
 	defer endPublishing()
 	publishing, stop := context.WithCancelCause(publishing)
 	defer stop(nil)
-	defer context.AfterFunc(publishing, func() { r.enough(context.Cause(publishing)) })()
 	following, endFollowing := context.WithCancelCause(ctx)
 	followed := make(chan struct{})
 	var status *Status
@@ -233,7 +240,7 @@ func (r *Run) Fetch(ctx context.Context, records iter.Seq2[Record, error]) (*Sta
 	if perr == nil || errors.Is(perr, errEnded) {
 		return status, ferr
 	}
-	if ctx.Err() == nil && r.follower.ended(ctx) {
+	if ctx.Err() == nil && r.follower.Ended(ctx) {
 		// The run ended while something was published to it: its end is the cause.
 		return r.Wait(ctx)
 	}

@@ -8,11 +8,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/fastfeaturefetch/fff/fetch"
 	"github.com/fastfeaturefetch/fff/shared/broker"
 	"github.com/fastfeaturefetch/fff/shared/dataset"
 	"github.com/fastfeaturefetch/fff/shared/s3url"
 	"github.com/fastfeaturefetch/fff/shared/warmup"
+	"github.com/fastfeaturefetch/fff/shared/warmup/bringdown"
 )
 
 // teardownPlaces gives the datasets that a command names: that of one run, or all below a
@@ -51,7 +51,7 @@ func (a *app) tearDownIn(dir, run string, all bool) error {
 	}
 	var errs []error
 	for _, place := range places {
-		_, found, err := fetch.OpenJournal(a.soft, place)
+		_, found, err := bringdown.Open(a.soft, place)
 		switch owner := livingOwner(place); {
 		case err != nil:
 			errs = append(errs, err)
@@ -60,7 +60,7 @@ func (a *app) tearDownIn(dir, run string, all bool) error {
 		case owner != nil:
 			errs = append(errs, fmt.Errorf("%s: process %d works on it and looks after what it has scaled up; interrupt that process", place, owner.PID))
 		default:
-			if err := fetch.BringDown(a.soft, place, func(text string) { a.note("%s", text) }); err != nil {
+			if err := bringdown.Do(a.soft, place, func(text string) { a.note("%s", text) }); err != nil {
 				errs = append(errs, fmt.Errorf("%s: %w", place, err))
 				continue
 			}

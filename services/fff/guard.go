@@ -6,8 +6,8 @@ import (
 	"io"
 	"time"
 
-	"github.com/fastfeaturefetch/fff/fetch"
 	"github.com/fastfeaturefetch/fff/shared/broker"
+	"github.com/fastfeaturefetch/fff/shared/warmup/bringdown"
 )
 
 // A process that is killed, or that ends with a panic, brings nothing down. So `fff run` has
@@ -29,13 +29,13 @@ func (c *guardCmd) Run(a *app) error {
 	ctx, cancel := context.WithCancelCause(a.soft)
 	defer cancel(nil)
 	// Of what a process had open, the lock of its store may be let go of last.
-	for deadline := time.Now().Add(lockPatience); broker.Locked(c.Store); time.Sleep(fetch.JournalPoll / 10) {
+	for deadline := time.Now().Add(lockPatience); broker.Locked(c.Store); time.Sleep(bringdown.Poll / 10) {
 		if time.Now().After(deadline) {
 			return nil // another process has the store, and looks after what is up
 		}
 	}
 	go c.giveWay(ctx, cancel)
-	return fetch.BringDown(ctx, c.Place, func(text string) { a.note("%s %s", time.Now().UTC().Format(time.DateTime), text) })
+	return bringdown.Do(ctx, c.Place, func(text string) { a.note("%s %s", time.Now().UTC().Format(time.DateTime), text) })
 }
 
 const lockPatience = 10 * time.Second
@@ -48,7 +48,7 @@ func (c *guardCmd) giveWay(ctx context.Context, cancel context.CancelCauseFunc) 
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(fetch.JournalPoll / 10):
+		case <-time.After(bringdown.Poll / 10):
 		}
 		if broker.Locked(c.Store) {
 			cancel(errSucceeded)

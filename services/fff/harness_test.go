@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/fastfeaturefetch/fff/fetch"
+	"github.com/fastfeaturefetch/fff/services/fff/system"
 	"github.com/fastfeaturefetch/fff/shared/broker"
 	"github.com/fastfeaturefetch/fff/shared/control"
 	"github.com/fastfeaturefetch/fff/streams"
@@ -210,7 +211,7 @@ type command struct {
 func newCommand(stdin string, start starter) *command {
 	c := &command{signals: make(chan os.Signal, 2)}
 	c.app = &app{
-		stdin: strings.NewReader(stdin), stdout: &c.out, stderr: &switchWriter{w: &c.err}, getenv: os.LookupEnv, start: start,
+		stdin: strings.NewReader(stdin), stdout: &c.out, stderr: &switchWriter{w: &c.err}, getenv: os.LookupEnv, start: start, self: os.Executable,
 		pace: fetch.Pace{Poll: 5 * time.Millisecond, Cancel: 20 * time.Second, Stop: 20 * time.Second, Silence: 20 * time.Second},
 	}
 	return c
@@ -225,7 +226,7 @@ func (c *command) run(t *testing.T, args ...string) result {
 // run runs one command to its end.
 func run(t *testing.T, args ...string) result {
 	t.Helper()
-	return newCommand("", fetch.Start).run(t, args...)
+	return newCommand("", system.Start).run(t, args...)
 }
 
 // expect fails the test unless the command ended with the code and its output holds the

@@ -1,10 +1,10 @@
 package fff
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"iter"
-	"os"
 	"time"
 
 	"github.com/fastfeaturefetch/fff/fetch"
@@ -32,12 +32,21 @@ func (c *runCmd) Run(a *app) error {
 		return err
 	}
 	defer j.close()
-	self, err := os.Executable()
-	if err != nil {
-		return fmt.Errorf("start the guard of what is scaled up: %w", err)
-	}
 	cfg := a.fetching(j)
-	cfg.NATS, cfg.Store, cfg.Sandbox, cfg.Guard = c.NATS, c.Store, c.Sandbox, []string{self, "guard"}
+	cfg.Store, cfg.Sandbox = c.Store, c.Sandbox
+	if c.NATS != "" {
+		at, _, err := a.broker(c.NATS)
+		if err != nil {
+			return err
+		}
+		cfg.NATS = at.URL
+	} else if j.expanded.WarmUp != nil {
+		self, err := a.self()
+		if err != nil {
+			return fmt.Errorf("start the guard of what is scaled up: %w", err)
+		}
+		cfg.Guard = []string{self, "guard"}
+	}
 	return a.drive(cfg, j, c.progressFlags)
 }
 
@@ -45,7 +54,7 @@ func (c *runCmd) Run(a *app) error {
 func (a *app) fetching(j *job) fetch.Config {
 	return fetch.Config{
 		File: j.name, RunFile: j.file.Source(), InputHash: j.hash, TakeOver: j.takeOver,
-		Log: a.stderr, Haste: a.hard, Leave: a.drop, Getenv: a.getenv, Pace: a.pace, Start: a.start, Connect: a.connect,
+		Log: a.stderr, Haste: a.hard, Leave: a.drop, Getenv: a.getenv, Pace: a.pace,
 	}
 }
 
@@ -71,6 +80,11 @@ func (a *app) fetch(cfg fetch.Config, j *job) (err error) {
 		return err
 	}
 	defer func() { err = also(err, r.Close()) }()
+	if len(cfg.Guard) > 0 {
+		defer context.AfterFunc(a.hard, func() {
+			cfg.Note("waiting only for what is scaled up to come down; interrupt once more to leave even that to `fff runs teardown`")
+		})()
+	}
 	switch {
 	case r.Sealed():
 		cfg.Note("run " + j.file.Run + " has its records already; following it")
@@ -153,10 +167,11 @@ func (c *submitCmd) Run(a *app) error {
 	}
 	defer j.close()
 	cfg := a.fetching(j)
-	if cfg.NATS, err = a.natsURL(c.NATS); err != nil {
+	at, _, err := a.broker(c.NATS)
+	if err != nil {
 		return err
 	}
-	cfg.Detach = true
+	cfg.NATS, cfg.Detach = at.URL, true
 	if c.Wait {
 		return a.drive(cfg, j, c.progressFlags)
 	}

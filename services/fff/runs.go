@@ -10,7 +10,6 @@ import (
 
 	"github.com/dustin/go-humanize"
 
-	"github.com/fastfeaturefetch/fff/fetch"
 	"github.com/fastfeaturefetch/fff/services/fff/progress"
 	"github.com/fastfeaturefetch/fff/shared/control"
 )
@@ -111,7 +110,8 @@ func (c *runsWaitCmd) Run(a *app) error {
 	view, done := a.view(c.progressFlags)
 	meter := progress.NewMeter(progress.Expected{})
 	var frame *progress.Frame
-	f := &fetch.Follower{System: s, Run: c.ID, Pace: a.pace.OrUsual(), Note: view.Note, Progress: func(s *control.Status) {
+	pace := a.pace.OrUsual()
+	f := &control.Follower{Client: s.Ctl, Run: c.ID, Poll: pace.Poll, Silence: pace.Silence, Note: view.Note, Progress: func(s *control.Status) {
 		frame = meter.Observe(s, time.Now())
 		view.Show(frame)
 	}}

@@ -8,44 +8,41 @@ import (
 	"github.com/mattn/go-isatty"
 	"github.com/rs/zerolog"
 
-	"github.com/fastfeaturefetch/fff/fetch"
 	"github.com/fastfeaturefetch/fff/services/fff/allinone"
 	"github.com/fastfeaturefetch/fff/services/fff/progress"
+	"github.com/fastfeaturefetch/fff/services/fff/system"
 	"github.com/fastfeaturefetch/fff/shared/control"
 	"github.com/fastfeaturefetch/fff/shared/settings"
 )
 
 // session is a system that can be asked.
-type session = fetch.System
+type session = system.System
 
 // starter starts the all-in-one system.
 type starter func(context.Context, allinone.Options) (*session, error)
 
 // common reads the settings that every command shares.
-func (a *app) common() (settings.Common, zerolog.Logger, error) { return fetch.Settings(a.stderr) }
+func (a *app) common() (settings.Common, zerolog.Logger, error) { return system.Settings(a.stderr) }
 
-// natsURL gives the broker of a flag, or that of the settings.
-func (a *app) natsURL(flag string) (string, error) {
-	if flag != "" {
-		return flag, nil
+// broker gives the settings of the broker that a flag names; "" is the one of the settings.
+func (a *app) broker(flag string) (settings.NATS, zerolog.Logger, error) {
+	c, log, err := a.common()
+	if err == nil && flag != "" {
+		c.NATS.URL = flag
+		if bad := c.NATS.Validate(); bad != nil {
+			err = usage("--nats: %w", bad)
+		}
 	}
-	c, _, err := a.common()
-	return c.NATS.URL, err
+	return c.NATS, log, err
 }
 
-// connect connects to a system elsewhere. url is "" for the one of the settings.
-func (a *app) connect(ctx context.Context, url string) (*session, error) {
-	c, log, err := a.common()
+// connect connects to a system elsewhere. flag is "" for the one of the settings.
+func (a *app) connect(ctx context.Context, flag string) (*session, error) {
+	at, log, err := a.broker(flag)
 	if err != nil {
 		return nil, err
 	}
-	if url != "" {
-		c.NATS.URL = url
-		if err := c.NATS.Validate(); err != nil {
-			return nil, usage("--nats: %w", err)
-		}
-	}
-	return fetch.Connect(ctx, c.NATS, log)
+	return system.Connect(ctx, at, log)
 }
 
 // startHere starts the whole system in this process. A service that ends by itself ends

@@ -1,20 +1,19 @@
-package fetch
+package control
 
 import (
 	"context"
 	"errors"
 	"time"
-
-	"github.com/fastfeaturefetch/fff/shared/control"
 )
 
 // Follower watches a run until it has ended and is torn down.
 type Follower struct {
-	System   *System
+	Client   *Client
 	Run      string
-	Pace     Pace
-	Progress func(*Status)
-	Note     func(string)
+	Poll     time.Duration // between two looks
+	Silence  time.Duration // of the orchestrator, before the run is given up
+	Progress func(*Status) // told of every look
+	Note     func(string)  // told of warnings of the run, and of silence
 
 	last   *Status
 	warned int // warnings of the run that were told
@@ -23,13 +22,14 @@ type Follower struct {
 // Until follows the run until it is torn down or ctx ends. It gives the last status, nil if
 // there was none.
 func (f *Follower) Until(ctx context.Context) (*Status, error) {
-	return f.until(ctx, (*Status).TornDown)
+	return f.UntilIt(ctx, (*Status).TornDown)
 }
 
-func (f *Follower) until(ctx context.Context, enough func(*Status) bool) (*Status, error) {
+// UntilIt is Until for another condition.
+func (f *Follower) UntilIt(ctx context.Context, enough func(*Status) bool) (*Status, error) {
 	var silent time.Time // since when nobody has answered
 	for {
-		status, err := f.System.Ctl.Status(ctx, f.Run)
+		status, err := f.Client.Status(ctx, f.Run)
 		switch {
 		case err == nil:
 			silent = time.Time{}
@@ -49,25 +49,25 @@ func (f *Follower) until(ctx context.Context, enough func(*Status) bool) (*Statu
 		case silent.IsZero():
 			silent = time.Now()
 			f.Note(err.Error())
-		case time.Since(silent) > f.Pace.Silence:
+		case time.Since(silent) > f.Silence:
 			return f.last, err
 		}
 		select {
 		case <-ctx.Done():
 			return f.last, context.Cause(ctx)
-		case <-time.After(f.Pace.Poll):
+		case <-time.After(f.Poll):
 		}
 	}
 }
 
-// ended tells whether the run is known to have ended.
-func (f *Follower) ended(ctx context.Context) bool {
-	status, err := f.System.Ctl.Status(ctx, f.Run)
+// Ended tells whether the run is known to have ended.
+func (f *Follower) Ended(ctx context.Context) bool {
+	status, err := f.Client.Status(ctx, f.Run)
 	return err == nil && status.Ended()
 }
 
 // unanswered tells whether an error may pass when the orchestrator is back.
 func unanswered(err error) bool {
-	e, ok := errors.AsType[*control.Error](err)
-	return ok && (e.Code == control.CodeNoLeader || e.Code == control.CodeInternal)
+	e, ok := errors.AsType[*Error](err)
+	return ok && (e.Code == CodeNoLeader || e.Code == CodeInternal)
 }

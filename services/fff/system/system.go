@@ -1,7 +1,10 @@
-package fetch
+// Package system starts the system in this process, or finds the one elsewhere.
+package system
 
 import (
 	"context"
+	"io"
+	"os"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -10,6 +13,7 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/broker"
 	"github.com/fastfeaturefetch/fff/shared/control"
 	"github.com/fastfeaturefetch/fff/shared/settings"
+	"github.com/fastfeaturefetch/fff/shared/telemetry"
 )
 
 // System is a system that can be asked: one of this process, or one elsewhere.
@@ -60,4 +64,21 @@ func Connect(ctx context.Context, at settings.NATS, log zerolog.Logger) (*System
 		Broker: client, Ctl: control.NewClient(client), URL: at.URL,
 		Stop: func(context.Context) error { nc.Close(); return nil },
 	}, nil
+}
+
+// Settings reads the settings that every process shares. What a program logs is read by
+// people, so unless they ask for more they get warnings in words.
+func Settings(to io.Writer) (settings.Common, zerolog.Logger, error) {
+	var c settings.Common
+	if err := settings.Load(&c); err != nil {
+		return c, zerolog.Nop(), err
+	}
+	if _, set := os.LookupEnv("FFF_LOG_LEVEL"); !set {
+		c.Log.Level = "warn"
+	}
+	if _, set := os.LookupEnv("FFF_LOG_FORMAT"); !set {
+		c.Log.Format = "console"
+	}
+	log, err := telemetry.NewLogger(to, c.Log.Level, c.Log.Format)
+	return c, log, err
 }

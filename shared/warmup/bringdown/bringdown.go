@@ -1,4 +1,6 @@
-package fetch
+// Package bringdown brings down what a run has scaled up without a broker and without an
+// orchestrator: the undo journal in its dataset is enough.
+package bringdown
 
 import (
 	"context"
@@ -13,15 +15,12 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/warmup/backends"
 )
 
-// Without a broker, and without an orchestrator, the undo journal in a dataset is enough to
-// bring down what its run has scaled up.
+// Poll is between two looks at what comes down.
+const Poll = time.Second
 
-// JournalPoll is between two looks at what comes down.
-const JournalPoll = time.Second
-
-// OpenJournal reads the journal of the dataset in a directory, or at s3://bucket/prefix/run;
+// Open reads the journal of the dataset in a directory, or at s3://bucket/prefix/run;
 // nil if there is none.
-func OpenJournal(ctx context.Context, place string) (warmup.Store, *warmup.Journal, error) {
+func Open(ctx context.Context, place string) (warmup.Store, *warmup.Journal, error) {
 	at, err := destination.Existing(ctx, place)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil
@@ -41,8 +40,8 @@ func OpenJournal(ctx context.Context, place string) (warmup.Store, *warmup.Journ
 	return store, found, nil
 }
 
-// stillUp names what a journal says is up.
-func stillUp(j *warmup.Journal) []string {
+// StillUp names what a journal says is up.
+func StillUp(j *warmup.Journal) []string {
 	var up []string
 	if j != nil {
 		for _, e := range j.Entries {
@@ -54,10 +53,10 @@ func stillUp(j *warmup.Journal) []string {
 	return up
 }
 
-// BringDown brings down what the journal of a dataset says is up, and empties it. say is told
+// Do brings down what the journal of a dataset says is up, and empties it. say is told
 // how it goes. It tries until ctx ends.
-func BringDown(ctx context.Context, place string, say func(string)) error {
-	store, found, err := OpenJournal(ctx, place)
+func Do(ctx context.Context, place string, say func(string)) error {
+	store, found, err := Open(ctx, place)
 	if err != nil || found == nil || len(found.Entries) == 0 {
 		return err
 	}
@@ -71,7 +70,7 @@ func BringDown(ctx context.Context, place string, say func(string)) error {
 	}
 	last := ""
 	k, err := warmup.Open(ctx, warmup.Config{
-		Run: found.Run, Backends: all, Stores: []warmup.Store{store}, Watch: -1, Poll: JournalPoll,
+		Run: found.Run, Backends: all, Stores: []warmup.Store{store}, Watch: -1, Poll: Poll,
 		Report: func(e warmup.Event) {
 			text := fmt.Sprintf("run %s: %s %s", found.Run, e.What, e.Resource)
 			if e.Text != "" {
