@@ -29,7 +29,7 @@ func TestComplete(t *testing.T) {
 func TestCompleteWithFailures(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, enough)
-	w.job.More += "failure_policy: {failed_ratio: {do: ignore}}\n" // it is to come to its end
+	w.job.More += "failure_policy: {failed_ratio: {over: 0.01, do: warn}}\n" // or it is stopped when a look falls between failures and the end
 	w.backends.SetFaults(sandbox.Faults{Features: func(*featureservice.Request) featureservice.Fault { return featureservice.Fault{Status: 404} }})
 	p := w.start()
 	w.running()
