@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/fastfeaturefetch/fff/services/fff/allinone"
+	"github.com/fastfeaturefetch/fff/services/fff/system"
 	"github.com/fastfeaturefetch/fff/shared/control"
 	"github.com/fastfeaturefetch/fff/streams"
 )
@@ -79,7 +80,7 @@ func TestHelp(t *testing.T) {
 
 func TestNobodyAnswers(t *testing.T) {
 	b := startBroker(t)
-	c := newCommand("", startSystem)
+	c := newCommand("", system.Start)
 	go func() { c.signals <- os.Interrupt }()
 	c.run(t, "runs", "list", "--nats", b.url).expect(t, 130, "", "interrupted")
 }
@@ -228,7 +229,7 @@ func TestConfig(t *testing.T) {
 func TestSandbox(t *testing.T) {
 	t.Setenv("FFF_SANDBOX_DYNAMODB_ADDR", "127.0.0.1:0")
 	t.Setenv("FFF_SANDBOX_FEATURE_SERVICE_ADDR", "127.0.0.1:0")
-	c := newCommand("", startSystem)
+	c := newCommand("", system.Start)
 	done := make(chan result, 1)
 	go func() { done <- c.run(t, "sandbox", "-f", write(t, "run.yaml", runYAML)) }()
 	await(t, "the sandbox is up", func() bool { return strings.Contains(c.err.String(), "the sandbox is up") })
@@ -240,10 +241,10 @@ func TestUp(t *testing.T) {
 	b := startBroker(t)
 	var failed chan error
 	start := func(ctx context.Context, o allinone.Options) (*session, error) {
-		c := newCommand("", startSystem)
+		c := newCommand("", system.Start)
 		s, err := c.app.connect(ctx, b.url)
 		if err == nil {
-			s.failed = failed
+			s.Failed = failed
 		}
 		return s, err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"github.com/fastfeaturefetch/fff/fetch"
 	"github.com/fastfeaturefetch/fff/services/dynamo-fetcher/plan"
 	"github.com/fastfeaturefetch/fff/shared/broker"
 	"github.com/fastfeaturefetch/fff/shared/failure"
@@ -100,7 +101,7 @@ func TestBoundsAreThoseOfTheCode(t *testing.T) {
 	for row, value := range map[string]string{
 		"run file": size(runfile.MaxBytes) + ", " + humanize.Comma(runfile.MaxFamilies) + " families",
 		"user id":  size(work.MaxUserIDBytes), "attributes of a record": size(work.MaxAttributesBytes),
-		"batch that `fff` publishes":               fmt.Sprintf("%d records, %s", maxBatchRecords, size(work.MaxPublishBytes)),
+		"batch that `fff` publishes":               fmt.Sprintf("%d records, %s", fetch.MaxBatchRecords, size(work.MaxPublishBytes)),
 		"payload of any message":                   size(work.MaxPublishBytes),
 		"largest message of the server":            size(broker.MaxPayload),
 		"samples of a block to the dynamo-fetcher": fmt.Sprint(work.MaxSamplesPerBlock),

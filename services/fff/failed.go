@@ -72,11 +72,11 @@ func (c *failedListCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	defer s.close()
+	defer s.Close()
 	want := c.selection()
 	var letters []*control.Letter
 	more := false
-	for l, err := range s.ctl.Letters(a.soft, c.ID, 0) {
+	for l, err := range s.Ctl.Letters(a.soft, c.ID, 0) {
 		if err != nil {
 			return err
 		}
@@ -205,8 +205,8 @@ func (c *failedShowCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	l, err := s.ctl.Letter(a.soft, c.ID, seq)
+	defer s.Close()
+	l, err := s.Ctl.Letter(a.soft, c.ID, seq)
 	if err != nil {
 		return err
 	}
@@ -300,8 +300,8 @@ func (c *failedReplayCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	r, err := s.ctl.Replay(a.soft, c.ID, want)
+	defer s.Close()
+	r, err := s.Ctl.Replay(a.soft, c.ID, want)
 	if err != nil {
 		return err
 	}
@@ -318,8 +318,8 @@ func (c *failedDropCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	r, err := s.ctl.Drop(a.soft, c.ID, want)
+	defer s.Close()
+	r, err := s.Ctl.Drop(a.soft, c.ID, want)
 	if err != nil {
 		return err
 	}

@@ -3,24 +3,16 @@ package fff
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/fastfeaturefetch/fff/shared/broker"
-	"github.com/fastfeaturefetch/fff/shared/destination"
+	"github.com/fastfeaturefetch/fff/shared/warmup/bringdown"
 )
 
 // A process that is killed, or that ends with a panic, brings nothing down. So `fff run` has
 // a child as soon as its run is to be warmed up, which does nothing until that process is
 // gone.
-
-// guardLog is the child's output, in the store of the process that it guards.
-const guardLog = "guard.log"
 
 // guardCmd is the child.
 type guardCmd struct {
@@ -37,13 +29,13 @@ func (c *guardCmd) Run(a *app) error {
 	ctx, cancel := context.WithCancelCause(a.soft)
 	defer cancel(nil)
 	// Of what a process had open, the lock of its store may be let go of last.
-	for deadline := time.Now().Add(lockPatience); broker.Locked(c.Store); time.Sleep(journalPoll / 10) {
+	for deadline := time.Now().Add(lockPatience); broker.Locked(c.Store); time.Sleep(bringdown.Poll / 10) {
 		if time.Now().After(deadline) {
 			return nil // another process has the store, and looks after what is up
 		}
 	}
 	go c.giveWay(ctx, cancel)
-	return bringDown(ctx, c.Place, func(text string) { a.note("%s %s", time.Now().UTC().Format(time.DateTime), text) })
+	return bringdown.Do(ctx, c.Place, func(text string) { a.note("%s %s", time.Now().UTC().Format(time.DateTime), text) })
 }
 
 const lockPatience = 10 * time.Second
@@ -56,46 +48,11 @@ func (c *guardCmd) giveWay(ctx context.Context, cancel context.CancelCauseFunc) 
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(journalPoll / 10):
+		case <-time.After(bringdown.Poll / 10):
 		}
 		if broker.Locked(c.Store) {
 			cancel(errSucceeded)
 			return
 		}
 	}
-}
-
-// guarded starts a child that brings down what the job scales up when this process cannot.
-// The child lives in a session of its own: what is sent to this process's group, such as
-// Ctrl-C, does not reach it.
-func guarded(j *job, store string) (release func(), err error) {
-	place, err := destination.Where(&j.expanded.Output, j.file.Run)
-	if err != nil {
-		return nil, err
-	}
-	if store, err = filepath.Abs(store); err != nil {
-		return nil, err
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("start the guard of what is scaled up: %w", err)
-	}
-	log, err := os.OpenFile(filepath.Join(store, guardLog), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("start the guard of what is scaled up: %w", err)
-	}
-	defer log.Close()                                  // the child has a descriptor of its own
-	child := exec.Command(self, "guard", place, store) //nolint:gosec // ourselves
-	child.Stdout, child.Stderr, child.SysProcAttr = log, log, &syscall.SysProcAttr{Setsid: true}
-	pipe, err := child.StdinPipe()
-	if err == nil {
-		err = child.Start()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("start the guard of what is scaled up: %w", err)
-	}
-	return func() {
-		_ = pipe.Close()
-		_ = child.Wait() // it finds nothing to do, or does what it is there for
-	}, nil
 }

@@ -14,6 +14,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/fastfeaturefetch/fff/fetch"
+	"github.com/fastfeaturefetch/fff/services/fff/system"
 	"github.com/fastfeaturefetch/fff/shared/broker"
 	"github.com/fastfeaturefetch/fff/shared/control"
 	"github.com/fastfeaturefetch/fff/streams"
@@ -209,8 +211,8 @@ type command struct {
 func newCommand(stdin string, start starter) *command {
 	c := &command{signals: make(chan os.Signal, 2)}
 	c.app = &app{
-		stdin: strings.NewReader(stdin), stdout: &c.out, stderr: &switchWriter{w: &c.err}, getenv: os.LookupEnv, start: start,
-		pace: pace{poll: 5 * time.Millisecond, cancel: 20 * time.Second, stop: 20 * time.Second, silence: 20 * time.Second},
+		stdin: strings.NewReader(stdin), stdout: &c.out, stderr: &switchWriter{w: &c.err}, getenv: os.LookupEnv, start: start, self: os.Executable,
+		pace: fetch.Pace{Poll: 5 * time.Millisecond, Cancel: 20 * time.Second, Stop: 20 * time.Second, Silence: 20 * time.Second},
 	}
 	return c
 }
@@ -224,7 +226,7 @@ func (c *command) run(t *testing.T, args ...string) result {
 // run runs one command to its end.
 func run(t *testing.T, args ...string) result {
 	t.Helper()
-	return newCommand("", startSystem).run(t, args...)
+	return newCommand("", system.Start).run(t, args...)
 }
 
 // expect fails the test unless the command ended with the code and its output holds the

@@ -1,12 +1,13 @@
 package fff
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"strconv"
+	"io"
+	"iter"
 	"strings"
 
+	"github.com/fastfeaturefetch/fff/fetch"
 	"github.com/fastfeaturefetch/fff/services/fff/progress"
 	"github.com/fastfeaturefetch/fff/shared/awss3"
 	"github.com/fastfeaturefetch/fff/shared/recordsfile"
@@ -15,6 +16,7 @@ import (
 
 // job is a run file and its records, both checked.
 type job struct {
+	name     string            // of the run file
 	file     *runfile.File     // unexpanded, with the flags' changes
 	expanded *runfile.File     // nil if ${ENV} is not set here
 	records  string            // path or URL, "-" for stdin, "" for none
@@ -23,7 +25,6 @@ type job struct {
 	takeOver bool
 	expected progress.Expected
 	hash     string // of the records file; "" for stdin and none
-	input    string // tells the run's present input from those before, which are gone
 }
 
 // loadJob reads and checks a run file and its records before anything is started.
@@ -35,7 +36,7 @@ func (a *app) loadJob(flags jobFlags, records string, here bool) (*job, error) {
 		return nil, err
 	}
 	j := &job{
-		file: file, records: records,
+		name: flags.File, file: file, records: records,
 		skipBad: flags.BadRecords == "skip", takeOver: flags.TakeOver,
 	}
 	if j.expanded, err = file.Expand(a.getenv); err != nil && here {
@@ -117,34 +118,38 @@ func badRecords(r *recordsfile.Report) error {
 	return errors.New(b.String())
 }
 
-// in points a job at the stand-ins of a sandbox, if the session has one.
-func (j *job) in(s *session) error {
-	if s.featureService == "" || j.file.FeatureService == nil {
-		return nil
-	}
-	file, err := j.file.Override(runfile.Overrides{FeatureServiceURL: s.featureService})
+// withRecords reads the job's records for a run. Reading stdin ends when the run wants no
+// more, though its writer be silent.
+func (a *app) withRecords(j *job, r *fetch.Run, use func(iter.Seq2[fetch.Record, error]) error) error {
+	reader, err := a.readRecords(j, r.Done())
 	if err != nil {
-		return err
+		return usage("records: %w", err)
 	}
-	j.file = file
-	return nil
+	defer reader.Close()
+	return use(func(yield func(fetch.Record, error) bool) {
+		for row, err := range reader.All() {
+			if _, bad := errors.AsType[*recordsfile.BadRecord](err); err != nil && !bad {
+				err = ofS3("records", fmt.Errorf("records: %w", err))
+			}
+			if !yield(row.Record, err) {
+				return
+			}
+		}
+	})
 }
 
-// open opens the job's run. It gives false if the run has its input already.
-func (j *job) open(ctx context.Context, s *session) (bool, error) {
-	if _, err := s.ctl.Open(ctx, j.file.Run, j.file.Source(), j.takeOver); err != nil {
-		return false, err
+func (a *app) readRecords(j *job, done <-chan struct{}) (*recordsfile.Reader, error) {
+	if j.records != recordsfile.Stdin {
+		return j.opened.Read(j.options())
 	}
-	status, err := s.ctl.Status(ctx, j.file.Run)
-	if err != nil {
-		return false, err
-	}
-	j.input = strconv.FormatInt(status.StartedAt.UnixMilli(), 36)
-	if !status.InputSealed {
-		return true, nil
-	}
-	if j.hash != "" && status.InputHash != "" && status.InputHash != j.hash {
-		return false, usage("run %s is sealed with other records already; wait for it (`fff runs wait %s`), cancel it, or give --run another id", j.file.Run, j.file.Run)
-	}
-	return false, nil
+	r, w := io.Pipe()
+	go func() {
+		<-done
+		w.CloseWithError(io.EOF)
+	}()
+	go func() {
+		_, err := io.Copy(w, a.stdin)
+		w.CloseWithError(err) // nil is the end of the file
+	}()
+	return recordsfile.OpenJSONL("standard input", r, j.options())
 }

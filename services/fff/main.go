@@ -17,6 +17,8 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/fastfeaturefetch/fff/fetch"
+	"github.com/fastfeaturefetch/fff/services/fff/system"
 	"github.com/fastfeaturefetch/fff/shared/control"
 	"github.com/fastfeaturefetch/fff/shared/runfile"
 	"github.com/fastfeaturefetch/fff/shared/settings"
@@ -42,7 +44,7 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	defer signal.Stop(signals)
 	a := &app{
 		stdin: stdin, stdout: stdout, stderr: &switchWriter{w: stderr}, getenv: getenv,
-		start: startSystem, pace: followEvery,
+		start: system.Start, self: os.Executable,
 	}
 	if isTerminal(stderr) {
 		a.screen = stderr
@@ -56,9 +58,10 @@ type app struct {
 	stdout io.Writer
 	stderr *switchWriter
 	getenv func(string) (string, bool)
-	screen io.Writer // stderr if it is a terminal, else nil
-	start  starter   // of the all-in-one system
-	pace   pace
+	screen io.Writer              // stderr if it is a terminal, else nil
+	start  starter                // of the all-in-one system of fff up
+	self   func() (string, error) // path of this program
+	pace   fetch.Pace
 
 	// soft ends with the first interrupt: take no more work. hard ends with the second:
 	// give up on what remains, but bring down what is scaled up. drop ends with the third.

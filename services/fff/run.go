@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
+	"iter"
+	"time"
 
-	"github.com/fastfeaturefetch/fff/services/fff/allinone"
+	"github.com/fastfeaturefetch/fff/fetch"
 	"github.com/fastfeaturefetch/fff/services/fff/progress"
 	"github.com/fastfeaturefetch/fff/shared/control"
 )
@@ -32,83 +32,79 @@ func (c *runCmd) Run(a *app) error {
 		return err
 	}
 	defer j.close()
-	store := ""
-	warms := c.NATS == "" && !c.Sandbox && j.expanded.WarmUp != nil
-	var s *session
+	cfg := a.fetching(j)
+	cfg.Store, cfg.Sandbox = c.Store, c.Sandbox
 	if c.NATS != "" {
-		s, err = a.connect(a.soft, c.NATS)
-	} else {
-		store = c.storeDir(j)
-		s, err = a.startHere(allinone.Options{Store: store, Sandbox: c.Sandbox, Once: true, Job: j.expanded})
+		at, _, err := a.broker(c.NATS)
+		if err != nil {
+			return err
+		}
+		cfg.NATS = at.URL
+	} else if j.expanded.WarmUp != nil {
+		self, err := a.self()
+		if err != nil {
+			return fmt.Errorf("start the guard of what is scaled up: %w", err)
+		}
+		cfg.Guard = []string{self, "guard"}
 	}
+	return a.drive(cfg, j, c.progressFlags)
+}
+
+// fetching gives the configuration of a job.
+func (a *app) fetching(j *job) fetch.Config {
+	return fetch.Config{
+		File: j.name, RunFile: j.file.Source(), InputHash: j.hash, TakeOver: j.takeOver,
+		Log: a.stderr, Haste: a.hard, Leave: a.drop, Getenv: a.getenv, Pace: a.pace,
+	}
+}
+
+// drive opens a run, publishes its records and follows it to its end. An interrupt cancels a
+// run and waits until it is torn down, unless it is to be left to a system elsewhere.
+func (a *app) drive(cfg fetch.Config, j *job, flags progressFlags) error {
+	view, done := a.view(flags)
+	meter := progress.NewMeter(j.expected)
+	var frame *progress.Frame
+	cfg.Note = view.Note
+	cfg.Progress = func(s *control.Status) {
+		frame = meter.Observe(s, time.Now())
+		view.Show(frame)
+	}
+	err := a.fetch(cfg, j)
+	done()
+	return a.conclude(frame, err, j.file.Families[0].ID, flags)
+}
+
+func (a *app) fetch(cfg fetch.Config, j *job) (err error) {
+	r, err := fetch.Open(a.soft, cfg)
 	if err != nil {
 		return err
 	}
-	release := func() {}
-	if warms {
-		if release, err = guarded(j, store); err != nil {
-			return errors.Join(err, a.stop(s))
-		}
-	}
-	frame, err := a.drive(s, j, c.progressFlags, true)
-	err = also(err, a.stop(s))
-	if warms {
-		err = also(err, a.lastly(j))
-	}
-	release()
-	if store != "" && err == nil && frame.Status.State == control.Completed {
-		err = os.RemoveAll(store)
-		_ = os.Remove(filepath.Dir(store)) // the directory of all stores goes with the last of them
-	}
-	return a.conclude(frame, err, j.file.Families[0].ID, c.progressFlags)
-}
-
-func (c *runCmd) storeDir(j *job) string {
-	if c.Store != "" {
-		return c.Store
-	}
-	return filepath.Join(j.file.Output.Dir, ".fff", j.file.Run)
-}
-
-// stop ends a session; the second interrupt does not wait for it.
-func (a *app) stop(s *session) error {
-	ctx, cancel := context.WithTimeout(a.hard, a.pace.stop)
-	defer cancel()
-	return s.stop(ctx)
-}
-
-// drive opens a run, publishes its records and follows it to its end. When owned, an
-// interrupt cancels the run and waits until it is torn down; else it goes on alone.
-func (a *app) drive(s *session, j *job, flags progressFlags, owned bool) (*progress.Frame, error) {
-	if err := j.in(s); err != nil {
-		return nil, err
-	}
-	view, done := a.view(flags)
-	defer done()
-	f := &follower{s: s, run: j.file.Run, pace: a.pace, view: view, meter: progress.NewMeter(j.expected)}
-	if owned && j.expanded.WarmUp != nil {
-		f.pace.cancel = warmCancel
-	}
-	fresh, err := j.open(a.soft, s)
-	if err != nil && !errors.Is(err, errInterrupted) {
-		return nil, err // a refusal: what the run is, if it is, is not ours to end
+	defer func() { err = also(err, r.Close()) }()
+	if len(cfg.Guard) > 0 {
+		defer context.AfterFunc(a.hard, func() {
+			cfg.Note("waiting only for what is scaled up to come down; interrupt once more to leave even that to `fff runs teardown`")
+		})()
 	}
 	switch {
-	case err != nil: // interrupted; the run may be open all the same
-	case !fresh:
-		view.Note("run " + j.file.Run + " has its records already; following it")
-		_, err = f.until(a.soft)
+	case r.Sealed():
+		cfg.Note("run " + j.file.Run + " has its records already; following it")
+		_, err = r.Wait(a.soft)
 	case j.records == "":
-		view.Note(invitation(s, j))
-		_, err = f.until(a.soft)
+		cfg.Note(invitation(r, j))
+		_, err = r.Wait(a.soft)
 	default:
-		err = a.publishAndFollow(s, j, f)
+		err = a.withRecords(j, r, func(records iter.Seq2[fetch.Record, error]) error {
+			_, err := r.Fetch(a.soft, records)
+			return err
+		})
 	}
-	if err != nil && owned {
-		view.Note(cause(err) + ": keeping what is committed and tearing down; interrupt to hasten")
-		err = also(err, a.cancelRun(s, f))
+	if _, ended := errors.AsType[*fetch.EndError](err); ended {
+		return nil // the summary says so, and the exit code
 	}
-	return f.last, err
+	if err != nil && !cfg.Detach {
+		cfg.Note(cause(err) + ": keeping what is committed and tearing down; interrupt to hasten")
+	}
+	return err
 }
 
 // cause says in a word why a run is torn down; the error itself is printed at the end.
@@ -128,62 +124,9 @@ func also(err, more error) error {
 }
 
 // invitation says how to give records to a run that has no file.
-func invitation(s *session, j *job) string {
+func invitation(r *fetch.Run, j *job) string {
 	return fmt.Sprintf("no --records: waiting for batches on fff.ingest.%s at %s; close with `nats req %s.%s '{\"records\":N}'`",
-		j.file.Run, s.url, control.SubjectClose, j.file.Run)
-}
-
-// publishAndFollow publishes while it follows: a run that fails stops the publishing,
-// and publishing that fails ends the following.
-func (a *app) publishAndFollow(s *session, j *job, f *follower) error {
-	following, endFollowing := context.WithCancelCause(a.soft)
-	publishing, endPublishing := context.WithCancelCause(a.soft)
-	defer endFollowing(nil)
-	published := make(chan error, 1)
-	go func() {
-		err := a.publish(publishing, s, j, f.view.Note)
-		if err != nil {
-			endFollowing(err)
-		}
-		published <- err
-	}()
-	_, err := f.until(following)
-	endPublishing(errEnded)
-	perr := <-published
-	switch {
-	case err == nil && errors.Is(perr, errEnded):
-		return nil
-	case perr == nil || errors.Is(perr, errEnded):
-		return err
-	case a.soft.Err() == nil && f.ended(a.soft):
-		// The run ended while something was published to it: its end is the cause.
-		_, err = f.until(a.soft)
-		return err
-	}
-	return perr
-}
-
-// errEnded is the cause of publishing that ends because its run has.
-var errEnded = errors.New("the run has ended")
-
-// cancelRun cancels the run and waits until it is torn down, the second interrupt or
-// the end of patience.
-func (a *app) cancelRun(s *session, f *follower) error {
-	ctx, cancel := context.WithTimeoutCause(a.hard, f.pace.cancel,
-		fmt.Errorf("run %s was not torn down within %s; see `fff runs show %s`", f.run, f.pace.cancel, f.run))
-	defer cancel()
-	err := s.ctl.Cancel(ctx, f.run)
-	refused, _ := errors.AsType[*control.Error](err)
-	switch {
-	case err == nil:
-	case refused != nil && refused.Code == control.CodeUnknownRun:
-		return nil
-	case refused != nil && refused.Code == control.CodeWrongState: // it has ended by itself
-	default:
-		return fmt.Errorf("cancel run %s: %w", f.run, err)
-	}
-	_, err = f.until(ctx)
-	return err
+		j.file.Run, r.BrokerURL(), control.SubjectClose, j.file.Run)
 }
 
 // conclude prints the summary of a run and gives the error that its end means.
@@ -223,24 +166,27 @@ func (c *submitCmd) Run(a *app) error {
 		return err
 	}
 	defer j.close()
-	s, err := a.connect(a.soft, c.NATS)
+	cfg := a.fetching(j)
+	at, _, err := a.broker(c.NATS)
 	if err != nil {
 		return err
 	}
-	defer s.close()
+	cfg.NATS, cfg.Detach = at.URL, true
 	if c.Wait {
-		frame, err := a.drive(s, j, c.progressFlags, false)
-		return a.conclude(frame, err, j.file.Families[0].ID, c.progressFlags)
+		return a.drive(cfg, j, c.progressFlags)
 	}
-	fresh, err := j.open(a.soft, s)
+	cfg.Note = func(text string) { a.note("%s", text) }
+	r, err := fetch.Open(a.soft, cfg)
 	if err != nil {
 		return err
 	}
-	if !fresh {
+	defer r.Close()
+	if r.Sealed() {
 		a.note("run %s has its records already", j.file.Run)
 		return nil
 	}
-	if err := a.publish(a.soft, s, j, func(text string) { a.note("%s", text) }); err != nil {
+	err = a.withRecords(j, r, func(records iter.Seq2[fetch.Record, error]) error { return r.Publish(a.soft, records) })
+	if err != nil {
 		return err
 	}
 	fmt.Fprintf(a.stdout, "%s\n", j.file.Run)

@@ -1,19 +1,18 @@
 package fff
 
 import (
-	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
-	"github.com/fastfeaturefetch/fff/services/fff/allinone"
 	"github.com/fastfeaturefetch/fff/services/fff/progress"
+	"github.com/fastfeaturefetch/fff/services/fff/system"
 	"github.com/fastfeaturefetch/fff/shared/control"
-	"github.com/fastfeaturefetch/fff/shared/work"
 )
 
 func records(n int) string {
@@ -55,7 +54,7 @@ func TestTheSameRecordsMakeTheSameBatches(t *testing.T) {
 	}
 	o.status = control.Status{}
 	for range 2 {
-		newCommand(records(600), startSystem).run(t, "run", "-f", file, "--run", "other", "--records", "-", "--nats", b.url).expect(t, 0, "", "")
+		newCommand(records(600), system.Start).run(t, "run", "-f", file, "--run", "other", "--records", "-", "--nats", b.url).expect(t, 0, "", "")
 	}
 	if n := len(b.batches(t, "other")); n != 2 {
 		t.Errorf("%d batches of stdin after a repetition, want 2", n)
@@ -183,7 +182,7 @@ func TestInterruptTearsDown(t *testing.T) {
 	o := startOrchestrator(t, b)
 	o.onStatus = func(*control.Status) {} // it would run for ever
 	file, in := write(t, "run.yaml", runYAML), write(t, "records.jsonl", records(3))
-	c := newCommand("", startSystem)
+	c := newCommand("", system.Start)
 	done := make(chan result, 1)
 	go func() { done <- c.run(t, "run", "-f", file, "--records", in, "--nats", b.url) }()
 	await(t, "the run is sealed", func() bool { return strings.Contains(o.asked(), "fff.close") })
@@ -200,7 +199,7 @@ func TestSecondInterruptHastens(t *testing.T) {
 	o := startOrchestrator(t, b)
 	o.onStatus = func(s *control.Status) { s.Teardown = control.TeardownPending }
 	file, in := write(t, "run.yaml", runYAML), write(t, "records.jsonl", records(3))
-	c := newCommand("", startSystem)
+	c := newCommand("", system.Start)
 	done := make(chan result, 1)
 	go func() { done <- c.run(t, "run", "-f", file, "--records", in, "--nats", b.url) }()
 	await(t, "the run is sealed", func() bool { return strings.Contains(o.asked(), "fff.close") })
@@ -226,7 +225,7 @@ func TestAFailingRunEndsThePublishing(t *testing.T) {
 		}
 	}()
 	defer r.Close()
-	c := newCommand("", startSystem)
+	c := newCommand("", system.Start)
 	c.app.stdin = r
 	c.run(t, "run", "-f", write(t, "run.yaml", runYAML), "--records", "-", "--nats", b.url).expect(t, 1, "input.max_bytes", "")
 }
@@ -236,7 +235,7 @@ func TestASilentProducerDoesNotHoldTheEnd(t *testing.T) {
 	o := startOrchestrator(t, b)
 	r, w := io.Pipe()
 	defer w.Close()
-	c := newCommand("", startSystem)
+	c := newCommand("", system.Start)
 	c.app.stdin = r
 	done := make(chan result, 1)
 	go func() {
@@ -260,73 +259,47 @@ func TestSomebodyElsesRecordsAreNoticed(t *testing.T) {
 	}
 }
 
-func TestAllInOneKeepsTheStoreUntilSuccess(t *testing.T) {
+// The program's own path is needed to guard what is scaled up, and for nothing else.
+func TestARunThatScalesNothingNeedsNoGuard(t *testing.T) {
 	b := startBroker(t)
-	o := startOrchestrator(t, b)
-	dir := t.TempDir()
-	file, in := write(t, "run.yaml", runYAML), write(t, "records.jsonl", records(3))
-	var got allinone.Options
-	start := func(ctx context.Context, so allinone.Options) (*session, error) {
-		got = so
-		if err := os.MkdirAll(so.Store, 0o755); err != nil {
-			return nil, err
-		}
-		c := newCommand("", startSystem)
-		c.app.soft = ctx
-		s, err := c.app.connect(ctx, b.url)
-		if err == nil {
-			s.featureService = "http://127.0.0.1:1/features"
-		}
-		return s, err
+	startOrchestrator(t, b)
+	in := write(t, "records.jsonl", records(3))
+	lost := func(args ...string) result {
+		c := newCommand("", system.Start)
+		c.app.self = func() (string, error) { return "", errors.New("the program was deleted") }
+		return c.run(t, append([]string{"run", "--records", in, "--out", t.TempDir()}, args...)...)
 	}
-	for state, kept := range map[string]bool{control.CompletedWithFailures: true, control.Failed: true, control.Completed: false} {
-		o.status = control.Status{}
-		o.onStatus = func(s *control.Status) {
-			if s.InputSealed {
-				o.end(state)
-			}
-		}
-		id := strings.ReplaceAll(state, "_", "-")
-		store := filepath.Join(dir, ".fff", id)
-		newCommand("", start).run(t, "run", "-f", file, "--run", id, "--records", in, "--out", dir, "--sandbox")
-		if _, err := os.Stat(store); (err == nil) != kept {
-			t.Errorf("after %s the store is there: %v, want %v", state, err == nil, kept)
-		}
-		if got.Store != store {
-			t.Errorf("the store is %s, want %s", got.Store, store)
-		}
-	}
-	if !got.Sandbox || got.Job.Output.Dir != dir {
-		t.Errorf("the system was started with %+v", got)
-	}
-	if sent := string(o.bodies[control.SubjectOpen]); !strings.Contains(sent, "127.0.0.1:1/features") || !strings.Contains(sent, dir) {
-		t.Errorf("the run file arrived as %s", sent)
-	}
+	lost("-f", write(t, "run.yaml", runYAML), "--nats", b.url).expect(t, 0, "", "")
+	lost("-f", write(t, "run.yaml", runYAML), "--sandbox").expect(t, 0, "is complete", "")
+	lost("-f", write(t, "run.yaml", runYAML+"warm_up: {max_hold: 1h}\n")).expect(t, 1, "", "the program was deleted")
 }
 
-func TestBatchesAreBounded(t *testing.T) {
-	var sizes []int
-	b := &batcher{source: "f", send: func(batch control.Batch) error {
-		if len(batch.Data) > work.MaxPublishBytes {
-			t.Errorf("batch %s has %d bytes", batch.ID, len(batch.Data))
-		}
-		sizes = append(sizes, strings.Count(string(batch.Data), "\n"))
-		return nil
-	}}
-	for _, n := range []int{10, work.MaxPublishBytes - 20, 10, 10} {
-		if err := b.add([]byte(strings.Repeat("x", n))); err != nil {
+// What submit reads without following the run ends with it all the same.
+func TestASilentProducerDoesNotHoldSubmit(t *testing.T) {
+	b := startBroker(t)
+	o := startOrchestrator(t, b)
+	r, w := io.Pipe()
+	defer w.Close()
+	c := newCommand("", system.Start)
+	c.app.stdin = r
+	done := make(chan result, 1)
+	go func() {
+		done <- c.run(t, "submit", "-f", write(t, "run.yaml", runYAML), "--records", "-", "--nats", b.url)
+	}()
+	// When the last write is taken, the record is published and the rest of a line waited for.
+	for _, text := range []string{records(1), "{", " "} {
+		if _, err := io.WriteString(w, text); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for range 2 * maxBatchRecords {
-		if err := b.add([]byte("x")); err != nil {
-			t.Fatal(err)
-		}
+	c.signals <- os.Interrupt
+	select {
+	case got := <-done:
+		got.expect(t, 130, "", "interrupted")
+	case <-time.After(time.Minute):
+		t.Fatal("submit waits for its silent producer, though it was interrupted")
 	}
-	if err := b.flush(); err != nil {
-		t.Fatal(err)
-	}
-	if fmt.Sprint(sizes) != "[2 500 500 2]" || b.total != 1004 {
-		t.Errorf("batches of %v, %d in all", sizes, b.total)
+	if got := o.asked(); got != "fff.open.demo" {
+		t.Errorf("asked %s: what came so far is no whole input, and the run is not submit's to cancel", got)
 	}
 }

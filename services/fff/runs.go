@@ -39,8 +39,8 @@ func (c *runsListCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	all, err := s.ctl.List(a.soft)
+	defer s.Close()
+	all, err := s.Ctl.List(a.soft)
 	if err != nil {
 		return err
 	}
@@ -84,8 +84,8 @@ func (c *runsShowCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	status, err := s.ctl.Status(a.soft, c.ID)
+	defer s.Close()
+	status, err := s.Ctl.Status(a.soft, c.ID)
 	if err != nil {
 		return err
 	}
@@ -106,10 +106,16 @@ func (c *runsWaitCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	defer s.close()
+	defer s.Close()
 	view, done := a.view(c.progressFlags)
-	f := &follower{s: s, run: c.ID, pace: a.pace, view: view, meter: progress.NewMeter(progress.Expected{})}
-	frame, err := f.until(a.soft)
+	meter := progress.NewMeter(progress.Expected{})
+	var frame *progress.Frame
+	pace := a.pace.OrUsual()
+	f := &control.Follower{Client: s.Ctl, Run: c.ID, Poll: pace.Poll, Silence: pace.Silence, Note: view.Note, Progress: func(s *control.Status) {
+		frame = meter.Observe(s, time.Now())
+		view.Show(frame)
+	}}
+	_, err = f.Until(a.soft)
 	done()
 	return a.conclude(frame, err, "", c.progressFlags)
 }
@@ -149,8 +155,8 @@ func (a *app) tearDownAll(c connection) error {
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	all, err := s.ctl.List(a.soft)
+	defer s.Close()
+	all, err := s.Ctl.List(a.soft)
 	if err != nil {
 		return err
 	}
@@ -162,7 +168,7 @@ func (a *app) tearDownAll(c connection) error {
 		case all[i].State != control.Stray && !all[i].Ended():
 			a.note("run %s is %s; cancel it first", run, all[i].State)
 		default:
-			if err := s.ctl.Teardown(a.soft, run); err != nil {
+			if err := s.Ctl.Teardown(a.soft, run); err != nil {
 				errs = append(errs, fmt.Errorf("run %s: %w", run, err))
 				continue
 			}
@@ -178,8 +184,8 @@ func (a *app) steer(c oneRun, done string, do func(*control.Client, context.Cont
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	if err := do(s.ctl, a.soft, c.ID); err != nil {
+	defer s.Close()
+	if err := do(s.Ctl, a.soft, c.ID); err != nil {
 		return err
 	}
 	a.note("run %s is %s", c.ID, done)

@@ -2,80 +2,106 @@ package fff
 
 import (
 	"context"
+	"io"
 	"os"
-	"time"
 
 	"github.com/mattn/go-isatty"
 	"github.com/rs/zerolog"
 
-	"github.com/fastfeaturefetch/fff/shared/broker"
+	"github.com/fastfeaturefetch/fff/services/fff/allinone"
+	"github.com/fastfeaturefetch/fff/services/fff/progress"
+	"github.com/fastfeaturefetch/fff/services/fff/system"
 	"github.com/fastfeaturefetch/fff/shared/control"
 	"github.com/fastfeaturefetch/fff/shared/settings"
-	"github.com/fastfeaturefetch/fff/shared/telemetry"
 )
 
-// session is a system that can be asked: one of this process, or one elsewhere.
-type session struct {
-	broker *broker.Client
-	ctl    *control.Client
-	url    string // of the broker
-	// featureService is the URL of the sandbox's feature service, which takes the place
-	// of the run file's; "" without a sandbox.
-	featureService string
-	failed         <-chan error                // gives the error of a service of this process that ended by itself
-	stop           func(context.Context) error // ends what the session started
-}
+// session is a system that can be asked.
+type session = system.System
 
-// close ends a session with a system elsewhere: a connection, whose end cannot fail.
-func (s *session) close() { _ = s.stop(context.Background()) }
+// starter starts the all-in-one system.
+type starter func(context.Context, allinone.Options) (*session, error)
 
-// connectTimeout is how long a broker may take to answer.
-const connectTimeout = 15 * time.Second
+// common reads the settings that every command shares.
+func (a *app) common() (settings.Common, zerolog.Logger, error) { return system.Settings(a.stderr) }
 
-// common reads the settings that every command shares. People read what fff logs, so
-// unless they ask for more they get warnings in words.
-func (a *app) common() (settings.Common, zerolog.Logger, error) {
-	var c settings.Common
-	if err := settings.Load(&c); err != nil {
-		return c, zerolog.Nop(), err
-	}
-	if _, set := os.LookupEnv("FFF_LOG_LEVEL"); !set {
-		c.Log.Level = "warn"
-	}
-	if _, set := os.LookupEnv("FFF_LOG_FORMAT"); !set {
-		c.Log.Format = "console"
-	}
-	log, err := telemetry.NewLogger(a.stderr, c.Log.Level, c.Log.Format)
-	return c, log, err
-}
-
-// connect connects to a system elsewhere. url is "" for the one of the settings.
-func (a *app) connect(ctx context.Context, url string) (*session, error) {
+// broker gives the settings of the broker that a flag names; "" is the one of the settings.
+func (a *app) broker(flag string) (settings.NATS, zerolog.Logger, error) {
 	c, log, err := a.common()
-	if err != nil {
-		return nil, err
-	}
-	if url != "" {
-		c.NATS.URL = url
-		if err := c.NATS.Validate(); err != nil {
-			return nil, usage("--nats: %w", err)
+	if err == nil && flag != "" {
+		c.NATS.URL = flag
+		if bad := c.NATS.Validate(); bad != nil {
+			err = usage("--nats: %w", bad)
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	return c.NATS, log, err
+}
+
+// connect connects to a system elsewhere. flag is "" for the one of the settings.
+func (a *app) connect(ctx context.Context, flag string) (*session, error) {
+	at, log, err := a.broker(flag)
+	if err != nil {
+		return nil, err
+	}
+	return system.Connect(ctx, at, log)
+}
+
+// startHere starts the whole system in this process. A service that ends by itself ends
+// the command.
+func (a *app) startHere(o allinone.Options) (*session, error) {
+	var err error
+	if o.Common, o.Log, err = a.common(); err != nil {
+		return nil, err
+	}
+	s, err := a.start(a.soft, o)
+	if err != nil {
+		return nil, err
+	}
+	soft, cancel := context.WithCancelCause(a.soft)
+	a.soft = soft
+	context.AfterFunc(a.hard, func() { cancel(nil) })
+	go func() {
+		if err := <-s.Failed; err != nil {
+			cancel(err)
+		}
+	}()
+	return s, nil
+}
+
+// stop ends a session; the second interrupt does not wait for it.
+func (a *app) stop(s *session) error {
+	ctx, cancel := context.WithTimeout(a.hard, a.pace.OrUsual().Stop)
 	defer cancel()
-	nc, err := broker.Connect(ctx, c.NATS, "fff", log)
-	if err != nil {
-		return nil, err
+	return s.Stop(ctx)
+}
+
+// view makes the view of a command and lets logs appear above it. The returned func
+// ends the view and is to be called once.
+func (a *app) view(flags progressFlags) (progress.View, func()) {
+	mode := progress.Mode(flags.Progress)
+	if flags.Quiet {
+		mode = progress.None
 	}
-	client, err := broker.NewClient(nc)
-	if err != nil {
-		nc.Close()
-		return nil, err
+	v := progress.NewView(mode, a.screen, a.stderr, a.stdout)
+	above, ok := v.(io.Writer)
+	if !ok {
+		return v, v.Close
 	}
-	return &session{
-		broker: client, ctl: control.NewClient(client), url: c.NATS.URL,
-		stop: func(context.Context) error { nc.Close(); return nil },
-	}, nil
+	before := a.stderr.swap(above)
+	return v, func() {
+		v.Close()
+		a.stderr.swap(before)
+	}
+}
+
+// codeOf gives the exit code of an ended run.
+func codeOf(s *control.Status) int {
+	switch s.State {
+	case control.Completed:
+		return exitOK
+	case control.CompletedWithFailures:
+		return exitPartial
+	}
+	return exitFailed
 }
 
 // isTerminal tells whether a person looks at w.

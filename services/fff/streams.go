@@ -46,15 +46,15 @@ func (c *streamsApplyCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	defer s.close()
+	defer s.Close()
 	apply := streams.Ensure
 	if c.Reset {
 		apply = streams.Reset
 	}
-	if err := apply(a.soft, s.broker.JS, c.Replicas); err != nil {
+	if err := apply(a.soft, s.Broker.JS, c.Replicas); err != nil {
 		return err
 	}
-	a.note("%d streams are in place at %s", len(streams.Configs()), s.url)
+	a.note("%d streams are in place at %s", len(streams.Configs()), s.URL)
 	return nil
 }
 

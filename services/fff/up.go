@@ -27,10 +27,10 @@ func (c *upCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(a.stdout, s.url)
-	a.note("the system is up; submit jobs with `fff submit --nats %s …`, end it with Ctrl-C", s.url)
-	if s.featureService != "" {
-		a.note("the sandbox's feature service is at %s", s.featureService)
+	fmt.Fprintln(a.stdout, s.URL)
+	a.note("the system is up; submit jobs with `fff submit --nats %s …`, end it with Ctrl-C", s.URL)
+	if s.FeatureService != "" {
+		a.note("the sandbox's feature service is at %s", s.FeatureService)
 	}
 	<-a.soft.Done()
 	a.note("stopping; runs that are under way go on at the next start")

@@ -117,9 +117,10 @@ func TestRepeatedErrorsStopTheRun(t *testing.T) {
 			if failing > 100 {
 				r.stopsBy("repeated_errors", "101 failed attempts at fs-fast were server_error within 5m0s, the last: ")
 				r.reopen(j)
-				r.publish(records)
+				r.publish(records) // all may have been fetched by the second attempt already
+			} else {
+				r.heard("fs-fast", int64(len(records)), 0)
 			}
-			r.heard("fs-fast", int64(len(records)), 0)
 			r.close(len(records))
 			r.unwarned(r.ends(control.Completed))
 			r.isExact()

@@ -1,4 +1,4 @@
-package fff
+package fetch
 
 import (
 	"context"
@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"iter"
 
 	"github.com/zeebo/xxh3"
 
@@ -16,9 +16,9 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/work"
 )
 
-// maxBatchRecords bounds the records of a batch; its bytes are bounded by what a dead
+// MaxBatchRecords bounds the records of a batch; its bytes are bounded by what a dead
 // letter can carry.
-const maxBatchRecords = 500
+const MaxBatchRecords = 500
 
 // batcher gathers records into batches. The same records give the same batches with the
 // same ids, so what is published twice counts once. Ids of other runs, and of an input
@@ -36,7 +36,7 @@ type batcher struct {
 
 // add appends one record, given as a line of NDJSON without its end.
 func (b *batcher) add(line []byte) error {
-	if b.records == maxBatchRecords || b.records > 0 && len(b.data)+len(line)+1 > work.MaxPublishBytes {
+	if b.records == MaxBatchRecords || b.records > 0 && len(b.data)+len(line)+1 > work.MaxPublishBytes {
 		if err := b.flush(); err != nil {
 			return err
 		}
@@ -68,59 +68,27 @@ func (b *batcher) id() string {
 	return fmt.Sprintf("%s-%.32s-%d", b.prefix, source, b.batches)
 }
 
-// publish publishes the job's records and seals the input.
-func (a *app) publish(ctx context.Context, s *session, j *job, note func(string)) error {
-	reader, err := a.readRecords(ctx, j)
-	if err != nil {
-		return usage("records: %w", err)
-	}
-	defer reader.Close()
-	p := s.ctl.Publisher(j.file.Run, note)
-	b := &batcher{prefix: j.file.Run + "-" + j.input, source: j.hash, send: func(batch control.Batch) error { return p.Publish(ctx, batch) }}
-	err = readInto(ctx, reader, b)
-	if err = errors.Join(err, p.Wait()); err != nil {
-		return err
-	}
-	return j.seal(ctx, s, b.total)
-}
-
-// readRecords begins to read the records. Reading stdin ends with ctx, though its writer be silent.
-func (a *app) readRecords(ctx context.Context, j *job) (*recordsfile.Reader, error) {
-	if j.records != recordsfile.Stdin {
-		return j.opened.Read(j.options())
-	}
-	r, w := io.Pipe()
-	context.AfterFunc(ctx, func() { w.CloseWithError(context.Cause(ctx)) })
-	go func() {
-		_, err := io.Copy(w, a.stdin)
-		w.CloseWithError(err) // nil is the end of the file
-	}()
-	return recordsfile.OpenJSONL("standard input", r, j.options())
-}
-
-// readInto hands every record of a file to the batcher. A bad one goes along as it is
-// or as a line that says what is wrong with it, so that it is counted and listed where
-// every bad record is.
-func readInto(ctx context.Context, r *recordsfile.Reader, b *batcher) error {
+// readInto hands every record to the batcher. A bad one goes along as a line that says what
+// is wrong with it, so that it is counted and listed where every bad record is.
+func readInto(ctx context.Context, records iter.Seq2[Record, error], b *batcher) error {
 	var line []byte
-	for row, err := range r.All() {
+	for r, err := range records {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		bad, isBad := errors.AsType[*recordsfile.BadRecord](err)
-		switch {
-		case isBad:
+		if bad, isBad := errors.AsType[*recordsfile.BadRecord](err); isBad {
 			line = badLine(bad)
-		case err != nil && ctx.Err() != nil:
-			return context.Cause(ctx)
-		case err != nil:
-			return ofS3("records", fmt.Errorf("records: %w", err))
-		default:
-			line = record.AppendJSON(line[:0], &row.Record)
+		} else if err != nil {
+			return err
+		} else {
+			line = record.AppendJSON(line[:0], &r)
 		}
 		if err := b.add(line); err != nil {
 			return err
 		}
+	}
+	if ctx.Err() != nil { // which may be why there are no more
+		return context.Cause(ctx)
 	}
 	return b.flush()
 }
@@ -135,15 +103,44 @@ func badLine(bad *recordsfile.BadRecord) []byte {
 	return line
 }
 
-// seal closes the input of the run, which must have counted what was published.
-func (j *job) seal(ctx context.Context, s *session, records int64) error {
-	r, err := s.ctl.Close(ctx, j.file.Run, records, j.hash)
-	if err != nil {
-		return fmt.Errorf("close run %s: %w", j.file.Run, err)
+// Publish publishes all records of the run and seals its input; it is to be called once. A
+// record that is a *BadRecord is listed as a failure; another error of the iterator ends it.
+// An iterator that waits is to end when Done does, which ends with ctx too. Without Wait
+// nobody looks after the run meanwhile: see Fetch.
+func (r *Run) Publish(ctx context.Context, records iter.Seq2[Record, error]) error {
+	ctx, end := r.while(ctx)
+	defer end()
+	defer context.AfterFunc(ctx, func() { r.enough(context.Cause(ctx)) })()
+	if r.wanted.Err() != nil { // records that end for that reason are no whole input
+		return context.Cause(r.wanted)
 	}
-	if !r.Sealed {
+	p := r.system.Ctl.Publisher(r.file.Run, r.cfg.Note)
+	ctx, stop := context.WithCancel(ctx)
+	defer func() { // also when the iterator panics: nothing goes on behind the caller's back
+		stop()
+		_ = p.Wait()
+	}()
+	b := &batcher{
+		prefix: r.file.Run + "-" + r.input, source: r.cfg.InputHash,
+		send: func(batch control.Batch) error { return p.Publish(ctx, batch) },
+	}
+	err := readInto(ctx, records, b)
+	if err = errors.Join(err, p.Wait()); err != nil {
+		return err
+	}
+	return r.seal(ctx, b.total)
+}
+
+// seal closes the input of the run, which must have counted what was published.
+func (r *Run) seal(ctx context.Context, records int64) error {
+	run := r.file.Run
+	c, err := r.system.Ctl.Close(ctx, run, records, r.cfg.InputHash)
+	if err != nil {
+		return fmt.Errorf("close run %s: %w", run, err)
+	}
+	if !c.Sealed {
 		return fmt.Errorf("run %s has seen %d records, but %d were published: somebody else publishes to it too; close it with the right number (`nats req %s.%s '{\"records\":%d}'`) or cancel it",
-			j.file.Run, r.RecordsSeen, records, control.SubjectClose, j.file.Run, r.RecordsSeen)
+			run, c.RecordsSeen, records, control.SubjectClose, run, c.RecordsSeen)
 	}
 	return nil
 }
