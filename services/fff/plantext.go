@@ -38,6 +38,9 @@ func (p *Plan) text() string {
 	a := p.Assumptions
 	fmt.Fprintf(&b, "\nassumed: %v of the cached cells are found, %s an item, %v a call to DynamoDB, %v a fast and %v a slow request, %d instances of the fetcher, %s a second written\n",
 		a.HitRatio, humanize.Bytes(uint64(a.ItemBytes)), a.DynamoDBCall, a.FastRequest, a.SlowRequest, a.FetcherInstances, humanize.Bytes(uint64(a.WriteBytes)))
+	if a.AutoIsFast {
+		b.WriteString("families whose lane is auto are counted as fast\n")
+	}
 	for _, over := range p.BudgetProblem {
 		fmt.Fprintf(&b, "OVER BUDGET: %s\n", over)
 	}

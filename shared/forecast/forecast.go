@@ -20,6 +20,7 @@ type Assumptions struct {
 	WriteBytes       int64         `json:"write_bytes"`       // a second, of all writers
 	HitRatio         float64       `json:"hit_ratio"`         // of cached cells
 	ItemBytes        int64         `json:"item_bytes"`        // of an item, and of a cell
+	AutoIsFast       bool          `json:"auto_is_fast"`      // families whose lane is to be found are counted as fast
 }
 
 // Assume gives the assumptions for a run file: its own where it makes them.
@@ -27,7 +28,7 @@ func Assume(f *runfile.File) Assumptions {
 	a := Assumptions{
 		DynamoDBCall: 20 * time.Millisecond, FastRequest: 500 * time.Millisecond, SlowRequest: 5 * time.Second,
 		FetcherInstances: 1, WriteBytes: 50_000_000,
-		HitRatio: runfile.DefaultHitRatio, ItemBytes: runfile.DefaultItemBytes,
+		HitRatio: runfile.DefaultHitRatio, ItemBytes: runfile.DefaultItemBytes, AutoIsFast: f.HasAuto(),
 	}
 	if w := f.WarmUp; w != nil && w.DynamoDB != nil {
 		a.HitRatio, a.ItemBytes = w.DynamoDB.ExpectedHitRatio, w.DynamoDB.ItemBytes
