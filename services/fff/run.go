@@ -137,7 +137,7 @@ func (a *app) conclude(f *progress.Frame, err error, family string, flags progre
 	if err != nil || f == nil {
 		return err
 	}
-	if f.Status.State == control.Failed && flags.Quiet {
+	if f.Status.State == control.Failed { // cause and cure are no result
 		return fmt.Errorf("run %s failed: %s", f.Status.Run, f.Status.Reason)
 	}
 	return exit(codeOf(f.Status))
