@@ -32,7 +32,7 @@ import (
 // Record asks for families of one sample: a user at a point in time.
 type Record = record.Record
 
-// BadRecord, as the error of an iterator, is a record that cannot be read: it is listed with
+// BadRecord is, as the error of an iterator, a record that cannot be read: it is listed with
 // the run's failures, and the rest goes on.
 type BadRecord = recordsfile.BadRecord
 
