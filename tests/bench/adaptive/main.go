@@ -111,7 +111,7 @@ func run(ctx context.Context, out, only string) error {
 	if out == "" {
 		return nil
 	}
-	data, err := json.MarshalIndent(all, "", "  ")
+	data, err := json.Marshal(all)
 	if err != nil {
 		return err
 	}
