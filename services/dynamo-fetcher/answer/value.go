@@ -14,6 +14,10 @@ const maxNesting = 64
 // readValue reads an attribute value, {"N":"1"}, into the open row.
 func (s *Scanner) readValue(row *packed.Block, name []byte) error {
 	j := &s.json
+	if n, ok := j.TaggedNumber('N'); ok {
+		addNumber(row, name, n)
+		return nil
+	}
 	j.Object()
 	tag, more := j.Next()
 	if !more {
@@ -83,15 +87,19 @@ func (s *Scanner) readNumber(row *packed.Block, name []byte) error {
 		return err
 	}
 	n, ok := jsonscan.ParseNumber(literal)
-	switch {
-	case !ok:
+	if !ok {
 		return fmt.Errorf("%q is no number", literal)
-	case n.IsInt:
+	}
+	addNumber(row, name, n)
+	return nil
+}
+
+func addNumber(row *packed.Block, name []byte, n jsonscan.Number) {
+	if n.IsInt {
 		row.Int64(name, n.Int)
-	default:
+	} else {
 		row.Double(name, n.Float)
 	}
-	return nil
 }
 
 // readString reads a string, into scratch if it has escapes.
@@ -174,15 +182,10 @@ func (s *Scanner) readPlain(row *packed.Block, name []byte) error {
 	switch in.Kind() {
 	case jsonscan.KindNumber:
 		n, err := in.Number()
-		switch {
-		case err != nil:
-			return err
-		case n.IsInt:
-			row.Int64(name, n.Int)
-		default:
-			row.Double(name, n.Float)
+		if err == nil {
+			addNumber(row, name, n)
 		}
-		return nil
+		return err
 	case jsonscan.KindString:
 		text, err := readString(in, &s.value)
 		if err != nil {
