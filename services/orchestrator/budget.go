@@ -29,6 +29,33 @@ type spending struct {
 	worked time.Duration // beyond what the record has
 	noted  time.Time     // when the record was written for it
 	ebb    ebb           // once the read units are used up
+	pace   pace
+}
+
+// pace is what tells, once, that a run will not be done within its time.
+type pace struct {
+	worked  time.Duration // when the pace was taken first
+	settled int64         // cells, by then
+	taken   bool
+	told    bool
+}
+
+// overrun gives how long a run will have worked when it is done, once a tenth of its time
+// shows that this will be too long; 0 = it will not be, or that cannot be told.
+func (p *pace) overrun(worked, most time.Duration, settled, requested int64) time.Duration {
+	if !p.taken {
+		p.worked, p.settled, p.taken = worked, settled, true
+	}
+	did, took := settled-p.settled, worked-p.worked
+	if p.told || did <= 0 || took < most/10 {
+		return 0
+	}
+	left := time.Duration(float64(took) / float64(did) * float64(max(0, requested-settled)))
+	if worked+left <= most {
+		return 0
+	}
+	p.told = true
+	return worked + left
 }
 
 // ebb waits until what was read is committed, so that nothing is paid for and dropped. It
@@ -61,7 +88,8 @@ func (j *job) account(ctx context.Context) (stopped bool, err error) {
 	if s.looked.IsZero() {
 		s.looked, s.noted = now, now
 	}
-	s.worked += min(now.Sub(s.looked), 5*time.Second) // one that was stopped for longer did not work
+	since := min(now.Sub(s.looked), 5*time.Second) // one that was stopped for longer did not work
+	s.worked += since
 	s.looked = now
 	if now.Sub(s.noted) > noteEvery {
 		s.noted = now
@@ -83,8 +111,13 @@ func (j *job) account(ctx context.Context) (stopped bool, err error) {
 			return false, nil
 		}
 		return true, j.stop(ctx, runs.Failed, unitsUsedUp(b.MaxReadUnits, limit, total(j.newestUnits(ctx))-u.FreeUnits))
-	case b.MaxDuration > 0 && u.Worked+s.worked-u.FreeWork >= b.MaxDuration:
+	case b.MaxDuration > 0 && u.Worked+s.worked-u.FreeWork+since >= b.MaxDuration: // at the next look it would be passed
 		return true, j.stop(ctx, runs.Failed, fmt.Sprintf("stopped by budget.max_duration: the run has worked for %s; raise it and run again: the run goes on from here", b.MaxDuration))
+	case b.MaxDuration > 0 && j.rec.Input.Sealed:
+		if total := s.pace.overrun(u.Worked+s.worked-u.FreeWork, b.MaxDuration, j.watch.settled(), j.watch.requested); total > 0 {
+			j.log.Warn().Dur("max_duration", b.MaxDuration).Dur("expected", total).Msg("the run will not be done within its time")
+			j.watch.heeded.warn(fmt.Sprintf("budget.max_duration: at this pace the run takes %s and is stopped after %s; raise it, or give the stage that is slowest more instances: it goes on from here", total.Round(time.Second), b.MaxDuration))
+		}
 	}
 	return false, nil
 }

@@ -91,3 +91,36 @@ func TestALeaderThatTakesOverGoesOnWithTheBudget(t *testing.T) {
 		t.Errorf("the run was stopped because %q, want %q", next.rec.Reason, want)
 	}
 }
+
+// That a run will take too long is told once, when a tenth of its time shows it.
+func TestPace(t *testing.T) {
+	for name, tt := range map[string]struct {
+		settled   int64 // after a quarter of an hour
+		requested int64
+		want      time.Duration
+	}{
+		"just in time":     {1000, 4000, 0},
+		"just too long":    {1000, 4004, 60*time.Minute + 3600*time.Millisecond},
+		"nothing was done": {0, 4000, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var p pace
+			p.overrun(0, time.Hour, 0, tt.requested)
+			if got := p.overrun(5*time.Minute, time.Hour, tt.settled/3, tt.requested); got != 0 {
+				t.Errorf("after a twelfth of its time it is told that it takes %s", got)
+			}
+			if got := p.overrun(15*time.Minute, time.Hour, tt.settled, tt.requested); got != tt.want {
+				t.Errorf("it is expected to take %s, want %s", got, tt.want)
+			}
+			if got := p.overrun(16*time.Minute, time.Hour, tt.settled+1, 10*tt.requested); tt.want != 0 && got != 0 {
+				t.Error("it is told twice")
+			}
+		})
+	}
+	// What was done before this leader came says nothing of the pace.
+	var p pace
+	p.overrun(10*time.Minute, time.Hour, 3000, 4000)
+	if got := p.overrun(20*time.Minute, time.Hour, 3100, 4000); got == 0 {
+		t.Error("100 of 1,000 cells in ten minutes are taken for enough")
+	}
+}

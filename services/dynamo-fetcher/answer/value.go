@@ -182,10 +182,11 @@ func (s *Scanner) readPlain(row *packed.Block, name []byte) error {
 	switch in.Kind() {
 	case jsonscan.KindNumber:
 		n, err := in.Number()
-		if err == nil {
-			addNumber(row, name, n)
+		if err != nil {
+			return err
 		}
-		return err
+		addNumber(row, name, n)
+		return nil
 	case jsonscan.KindString:
 		text, err := readString(in, &s.value)
 		if err != nil {
