@@ -26,14 +26,21 @@ func TestComplete(t *testing.T) {
 	w.job.Verify(t, 0)
 }
 
-func TestCompleteWithFailures(t *testing.T) {
+// A run that ends with failures, and one that its failure policy stops for them.
+func TestFailures(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, enough)
-	w.backends.SetFaults(sandbox.Faults{Features: func(*featureservice.Request) featureservice.Fault { return featureservice.Fault{Status: 404} }})
-	p := w.start()
-	w.running()
-	p.Wait(t).Expect(t, 3)
-	w.clean()
+	for do, code := range map[string]int{"ignore": 3, "stop": 1} {
+		t.Run(do, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, enough)
+			w.job.More += "failure_policy: {failed_ratio: {over: 0.01, do: " + do + "}}\n"
+			w.backends.SetFaults(sandbox.Faults{Features: func(*featureservice.Request) featureservice.Fault { return featureservice.Fault{Status: 404} }})
+			p := w.start()
+			w.running()
+			p.Wait(t).Expect(t, code)
+			w.clean()
+		})
+	}
 }
 
 // A table that could not be brought down again today is not raised. The databases that were
@@ -185,6 +192,21 @@ func TestTeardownWithoutBroker(t *testing.T) {
 			harness.Run(t, w.job.Settings(), teardown...).Expect(t, 0) // there is nothing left to do
 		})
 	}
+}
+
+// What is up for too long comes down while the run goes on.
+func TestMaxHold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, enough)
+	w.job.More = strings.Replace(w.job.More, "target_duration", "max_hold: 5s\n  target_duration", 1)
+	w.shut()
+	p := w.start()
+	w.await("all is up", state.raised)
+	w.await("all is down", func(s state) bool { return s.unraised(w.before) })
+	w.open()
+	p.Wait(t).Expect(t, 0)
+	w.clean()
+	w.job.Verify(t, 0)
 }
 
 // What somebody changes by hand meanwhile is left alone, and told of.
