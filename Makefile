@@ -48,6 +48,9 @@ lint_module = (cd $(1) && $(CURDIR)/$(LINT) run --allow-parallel-runners --confi
 .PHONY: chaos
 chaos: ## Kill the system 20 times, and 30 rounds of faults in a fleet; FFF_TEST_SEED repeats them
 	cd tests && FFF_CHAOS=1 FFF_CHAOS_REPORT=$(CURDIR)/docs/chaos.md $(GO) test -v -count=1 -timeout 60m ./chaos
+
+.PHONY: warmup
+warmup: ## Kill what is scaled up, and what brings it down, 25 times each; FFF_TEST_SEED repeats them
 	cd tests && FFF_CHAOS=1 $(GO) test -v -count=1 -timeout 30m -run KilledAtRandom ./warmup
 
 .PHONY: compose
@@ -77,7 +80,7 @@ fresh: ## Run the demo and the tests in a fresh clone of HEAD, with empty caches
 	$(MAKE) -C "$$dir/fff" test
 
 .PHONY: test-all
-test-all: test chaos compose cluster engines bounds ## Run every test there is, the long ones included
+test-all: test chaos warmup compose cluster engines bounds ## Run every test there is, the long ones included
 
 .PHONY: check
 check: $(LINT) ## Check format, vet, lint, the walls between packages, and that modules are tidy

@@ -37,25 +37,20 @@ func TestCompleteWithFailures(t *testing.T) {
 	w.clean()
 }
 
-// What was raised comes down after max_hold though the run goes on.
-func TestMaxHold(t *testing.T) {
+// A run that its failure policy stops.
+func TestStoppedByThePolicy(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, enough)
-	w.job.More = strings.Replace(w.job.More, "warm_up:\n", "warm_up:\n  max_hold: 3s\n", 1)
-	faults, open := hold(1)
-	w.backends.SetFaults(faults)
+	w := &world{job: newJob(t, 1100)} // enough cells that a rule counts
+	w.job.Families, w.job.Sandbox.HitRatio = []string{"{id: credit}", "{id: session, cached: false}"}, 1
+	w.job.More += "failure_policy: {data: {constant: stop}}\n"
+	w.serve(t)
+	w.backends.SetFaults(sandbox.Faults{Features: func(*featureservice.Request) featureservice.Fault {
+		return featureservice.Fault{Body: []byte(`{"features":{"session":{"clicks":0}}}`)}
+	}})
 	p := w.start()
 	w.running()
-	w.await("it has come down", func(s state) bool { return s.quiet() && !s.differs(w.before) })
-	select {
-	case <-p.Ended():
-		t.Errorf("the run is over\n%s", p.Wait(t))
-	default:
-	}
-	open()
-	p.Wait(t).Expect(t, 0)
+	p.Wait(t).Expect(t, 1)
 	w.clean()
-	w.job.Verify(t, 0)
 }
 
 // A table that could not be brought down again today is not raised. The databases that were
@@ -207,6 +202,21 @@ func TestTeardownWithoutBroker(t *testing.T) {
 			harness.Run(t, w.job.Settings(), teardown...).Expect(t, 0) // there is nothing left to do
 		})
 	}
+}
+
+// What is up for too long comes down while the run goes on.
+func TestMaxHold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, enough)
+	w.job.More = strings.Replace(w.job.More, "target_duration", "max_hold: 5s\n  target_duration", 1)
+	w.shut()
+	p := w.start()
+	w.await("all is up", state.raised)
+	w.await("all is down", func(s state) bool { return s.unraised(w.before) })
+	w.open()
+	p.Wait(t).Expect(t, 0)
+	w.clean()
+	w.job.Verify(t, 0)
 }
 
 // What somebody changes by hand meanwhile is left alone, and told of.

@@ -5,9 +5,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -46,29 +46,30 @@ type world struct {
 func newWorld(t testing.TB, samples int) *world {
 	t.Helper()
 	w := &world{job: newJob(t, samples)}
+	w.serve(t)
+	return w
+}
+
+// serve makes the account, and reads what it has.
+func (w *world) serve(t testing.TB) {
+	t.Helper()
 	w.backends = harness.NewBackends(t, w.job)
 	w.account = account{t, w.backends.At.DynamoDB}
 	w.before = w.await("all is made", state.quiet)
-	return w
 }
+
+// shut has every read of the table come back unprocessed, which is no failure, until open: no
+// run can end before that.
+func (w *world) shut() {
+	w.backends.SetFaults(sandbox.Faults{BatchGet: func(dynamodb.Call) dynamodb.Fault { return dynamodb.Fault{Unprocessed: 1} }})
+}
+
+// open lets all reads pass.
+func (w *world) open() { w.backends.SetFaults(sandbox.Faults{}) }
 
 // slow makes every read of the table take a while, so that there is a run to break off.
 func (w *world) slow() {
 	w.backends.SetFaults(sandbox.Faults{BatchGet: func(dynamodb.Call) dynamodb.Fault { return dynamodb.Fault{Delay: 500 * time.Millisecond} }})
-}
-
-// hold gives faults that leave every read of the table after the first few unprocessed,
-// which is no failure, until open.
-func hold(first int64) (faults sandbox.Faults, open func()) {
-	var reads atomic.Int64
-	var opened atomic.Bool
-	faults.BatchGet = func(dynamodb.Call) (f dynamodb.Fault) {
-		if reads.Add(1) > first && !opened.Load() {
-			f.Unprocessed = 1
-		}
-		return f
-	}
-	return faults, func() { opened.Store(true) }
 }
 
 func (w *world) start(more ...string) *harness.Process {
@@ -99,25 +100,29 @@ func (w *world) clean() {
 	harness.Await(w.t, "the journal is empty", func() bool { return len(journal(w.t, w.job)) == 0 })
 }
 
-// journal gives the resources that the journal of a job's dataset names.
-func journal(t testing.TB, j *harness.Job) []string {
+type entry struct{ Kind, Name, Stage string }
+
+// journal gives what the journal of a job's dataset names.
+func journal(t testing.TB, j *harness.Job) []entry {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(j.Dataset(), "_warmup.json"))
 	if os.IsNotExist(err) {
 		return nil
 	}
-	var found struct{ Entries []struct{ Kind, Name string } }
+	var found struct{ Entries []entry }
 	if err == nil {
 		err = json.Unmarshal(data, &found)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all []string
-	for _, e := range found.Entries {
-		all = append(all, e.Kind+" "+e.Name)
-	}
-	return all
+	return found.Entries
+}
+
+// down tells whether all that the journal names is down, and only watched.
+func down(t testing.TB, j *harness.Job) bool {
+	t.Helper()
+	return !slices.ContainsFunc(journal(t, j), func(e entry) bool { return e.Stage != "undone" })
 }
 
 // killAll ends a process with SIGKILL, and before it the child that would bring down what it

@@ -1,6 +1,7 @@
 package warmup
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"testing"
@@ -10,17 +11,12 @@ import (
 )
 
 // Killed at random moments of warm-up, run and teardown, with and without somebody left to
-// bring things down, and started again each time: in the end all is as it was. 25 times with
-// FFF_CHAOS set, as `make chaos` does, else 5.
+// bring things down, and started again each time: in the end all is as it was.
 func TestKilledAtRandomMoments(t *testing.T) {
 	t.Parallel()
-	kills := 5
-	if os.Getenv("FFF_CHAOS") != "" {
-		kills = 25
-	}
 	random := rand.New(rand.NewPCG(harness.Seed(t), 0))
 	w := newWorld(t, enough)
-	for n := range kills {
+	for n := range kills() {
 		m := harness.After(time.Duration(random.IntN(8000)) * time.Millisecond)
 		p := w.start()
 		harness.Await(t, "it ends or its moment has come: "+m.Name, func() bool {
@@ -45,4 +41,47 @@ func TestKilledAtRandomMoments(t *testing.T) {
 	w.start().Wait(t).Expect(t, 0)
 	w.clean()
 	w.job.Verify(t, 0)
+}
+
+// The leader is killed at random moments of warm-up, run and teardown, by turns with another
+// instance alive and with one started later: all is restored every time, and the journal
+// empty. So often as TestKilledAtRandomMoments.
+func TestOrchestratorsKilledAtRandomMoments(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(harness.Seed(t), 1))
+	w := newHits(t)
+	f := newFleet(t, w, 2)
+	for n := range kills() {
+		w.job.Run = fmt.Sprintf("job-%d", n)
+		p := f.Submit(w.job)
+		m := harness.After(time.Duration(random.IntN(8000)) * time.Millisecond)
+		harness.Await(t, "its moment has come", m.Reached)
+		at := w.state()
+		alone := n%2 == 1
+		for _, i := range f.Of("orchestrator") {
+			if alone || i == f.Leader() {
+				i.Kill()
+			}
+		}
+		t.Logf("kill %d at %s, with nobody left: %t; the account had %s", n+1, m.Name, alone, at)
+		for _, i := range f.Of("orchestrator") {
+			if alone {
+				i.Start(t)
+			}
+		}
+		p.Wait(t).Expect(t, 0)
+		w.clean()
+		forgotten(t, f)
+		w.job.Verify(t, 0)
+		f.Heal()
+		f.AwaitReady()
+	}
+}
+
+// kills is how often a test kills: 25 times with FFF_CHAOS set, as `make warmup` does, else 5.
+func kills() int {
+	if os.Getenv("FFF_CHAOS") != "" {
+		return 25
+	}
+	return 5
 }

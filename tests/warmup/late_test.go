@@ -4,95 +4,97 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/fastfeaturefetch/fff/tests/harness"
 )
 
-// lateCall stands before an account and keeps the first change of a table on its way, though
-// whoever has made the call may have gone.
-type lateCall struct {
-	t      testing.TB
-	url    string
-	target atomic.Pointer[string]
-	first  sync.Once
-	came   chan struct{}
-	onward chan struct{}
-	status chan int // of the answer to the late call
+// tollgate is the way to an account, on which one call is held.
+type tollgate struct {
+	way   http.Handler
+	holds func(operation, body string) bool
+	held  atomic.Bool // the one call; others like it pass
+	let   sync.Once
+	came  chan struct{} // closed when the call is there
+	open  chan struct{} // closed to let it go on
 }
 
-func newLateCall(t testing.TB) *lateCall {
-	c := &lateCall{t: t, came: make(chan struct{}), onward: make(chan struct{}), status: make(chan int, 1)}
-	s := httptest.NewServer(c)
+func newTollgate(t *testing.T, to string, holds func(operation, body string) bool) (*tollgate, string) {
+	t.Helper()
+	u, err := url.Parse(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &tollgate{way: httputil.NewSingleHostReverseProxy(u), holds: holds, came: make(chan struct{}), open: make(chan struct{})}
+	s := httptest.NewServer(g)
 	t.Cleanup(s.Close)
-	c.url = s.URL
-	return c
+	t.Cleanup(g.release) // a server closes when its calls have ended
+	return g, s.URL
 }
 
-func (c *lateCall) to(url string) { c.target.Store(&url) }
+func (g *tollgate) release() { g.let.Do(func() { close(g.open) }) }
 
-func (c *lateCall) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// ServeHTTP hands a call on, also when whoever made it has given it up meanwhile: it was on
+// its way.
+func (g *tollgate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return
 	}
-	late := false
-	if r.Header.Get("X-Amz-Target") == "DynamoDB_20120810.UpdateTable" {
-		c.first.Do(func() { late = true })
+	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	if g.holds(operation, string(body)) && g.held.CompareAndSwap(false, true) {
+		close(g.came)
+		<-g.open
 	}
-	if late {
-		close(c.came)
-		select {
-		case <-c.onward:
-		case <-time.After(2 * harness.Patience):
-		}
-	}
-	to, err := http.NewRequestWithContext(context.WithoutCancel(r.Context()), r.Method, *c.target.Load()+r.URL.Path, bytes.NewReader(body))
-	if err != nil {
-		c.t.Error(err)
-		return
-	}
-	maps.Copy(to.Header, r.Header)
-	answer, err := http.DefaultClient.Do(to)
-	if err != nil {
-		w.WriteHeader(http.StatusBadGateway)
-		return
-	}
-	defer answer.Body.Close()
-	if late {
-		c.status <- answer.StatusCode
-	}
-	maps.Copy(w.Header(), answer.Header)
-	w.WriteHeader(answer.StatusCode)
-	_, _ = io.Copy(w, answer.Body) // the caller may have gone
+	r = r.Clone(context.WithoutCancel(r.Context()))
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	g.way.ServeHTTP(w, r)
 }
 
-// await waits until the call has been made.
-func (c *lateCall) await(what string) {
-	c.t.Helper()
-	select {
-	case <-c.came:
-	case <-time.After(harness.Patience):
-		c.t.Fatalf("never: %s", what)
-	}
-}
-
-// arrive lets the call arrive, and waits until it has been answered.
-func (c *lateCall) arrive() {
-	c.t.Helper()
-	close(c.onward)
-	select {
-	case status := <-c.status:
-		if status != http.StatusOK {
-			c.t.Fatalf("the late call is answered with %d: it has changed nothing", status)
-		}
-	case <-time.After(harness.Patience):
-		c.t.Fatal("the late call was never answered")
+// A leader is stopped at its call, or just before it, and wakes when another one has taken
+// over and brought all down: what it had begun does no lasting harm.
+func TestLateLeader(t *testing.T) {
+	t.Parallel()
+	for name, holds := range map[string]func(operation, body string) bool{
+		// The mark that tells what it is about to raise is the last that it writes before it.
+		"just before its call": func(op, body string) bool { return op == "TagResource" && strings.Contains(body, "read_units=50/500") },
+		"its call on the way":  func(op, _ string) bool { return op == "UpdateTable" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newHits(t)
+			w.shut()
+			gate, at := newTollgate(t, w.url, holds)
+			w.job.Env["AWS_ENDPOINT_URL_DYNAMODB"] = at
+			w.job.Env["FFF_WARMUP_WATCH"] = "20s"
+			f := newFleet(t, w, 2)
+			f.Submit(w.job)
+			harness.Await(t, "the leader comes to its call", func() bool {
+				select {
+				case <-gate.came:
+					return true
+				default:
+					return false
+				}
+			})
+			asleep := f.Leader()
+			asleep.Pause()
+			harness.Await(t, "another one leads", func() bool { l := f.Leader(); return l != nil && l != asleep })
+			harness.Await(t, "the run is cancelled", func() bool {
+				return harness.Run(t, w.job.Settings(), "runs", "cancel", w.job.Run, "--nats", f.URL).Code == 0
+			})
+			w.await("the other one has brought all down", func(s state) bool { return s.unraised(w.before) && down(t, w.job) })
+			gate.release()
+			asleep.Resume()
+			w.clean()
+			forgotten(t, f)
+		})
 	}
 }
