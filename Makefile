@@ -13,8 +13,9 @@ LINT := bin/golangci-lint-$(LINT_VERSION)
 
 # The race detector needs a C compiler. Without one Go switches cgo off by itself.
 RACE := $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
-# `make check` vets; vetting here too would look through every dependency once more.
-TEST_FLAGS ?= -timeout 15m -vet=off
+# `make check` vets; vetting here too would look through every dependency once more. Tests
+# that start programs wait for them more than they work.
+TEST_FLAGS ?= -timeout 15m -vet=off -parallel 4
 
 .PHONY: help
 help: ## Show this list
@@ -50,8 +51,8 @@ chaos: ## Kill the system 20 times, and 30 rounds of faults in a fleet; FFF_TEST
 	cd tests && FFF_CHAOS=1 FFF_CHAOS_REPORT=$(CURDIR)/docs/chaos.md $(GO) test -v -count=1 -timeout 60m ./chaos
 
 .PHONY: warmup
-warmup: ## Kill what is scaled up, and what brings it down, 25 times each; FFF_TEST_SEED repeats them
-	cd tests && FFF_CHAOS=1 $(GO) test -v -count=1 -timeout 30m -run KilledAtRandom ./warmup
+warmup: ## Kill what scales up and brings down, 25 times each, and have a call of it come late; FFF_TEST_SEED repeats them
+	cd tests && FFF_CHAOS=1 $(GO) test -v -count=1 -timeout 30m -run 'KilledAtRandom|LateLeader' ./warmup
 
 .PHONY: compose
 compose: ## Build the images, bring docker-compose.yml up and kill its containers; needs Docker

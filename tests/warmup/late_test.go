@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -68,6 +69,9 @@ func TestLateLeader(t *testing.T) {
 		"its call on the way":  func(op, _ string) bool { return op == "UpdateTable" },
 	} {
 		t.Run(name, func(t *testing.T) {
+			if name == "its call on the way" && os.Getenv("FFF_CHAOS") == "" {
+				harness.Skip(t, "a call that arrives late takes two minutes; `make warmup` has it")
+			}
 			t.Parallel()
 			w := newHits(t)
 			w.shut()
