@@ -108,14 +108,14 @@ func badLine(bad *recordsfile.BadRecord) []byte {
 // An iterator that waits is to end when Done does, which ends with ctx too. Without Wait
 // nobody looks after the run meanwhile: see Fetch.
 func (r *Run) Publish(ctx context.Context, records iter.Seq2[Record, error]) error {
-	ctx, end := r.while(ctx)
+	until, end := r.while(ctx)
 	defer end()
-	defer context.AfterFunc(ctx, func() { r.enough(context.Cause(ctx)) })()
+	defer context.AfterFunc(until, func() { r.enough(context.Cause(until)) })()
 	if r.wanted.Err() != nil { // records that end for that reason are no whole input
 		return context.Cause(r.wanted)
 	}
 	p := r.system.Ctl.Publisher(r.file.Run, r.cfg.Note)
-	ctx, stop := context.WithCancel(ctx)
+	ctx, stop := context.WithCancel(until)
 	defer func() { // also when the iterator panics: nothing goes on behind the caller's back
 		stop()
 		_ = p.Wait()
