@@ -1,14 +1,14 @@
 // Package stub answers for DynamoDB and a feature service at next to no cost, so that what
 // a benchmark measures is the pipeline. It knows just the requests that the pipeline sends:
-// keys without braces in them, one table a call. It proves nothing; that is what the
-// sandbox is for.
+// keys without braces in them, one table a call. Each feature of each key has a value of its
+// own, a fraction or a count, so that columns cost what real ones do. It proves nothing; that is
+// what the sandbox is for.
 package stub
 
 import (
 	"bytes"
 	"fmt"
 	"hash/crc32"
-	"hash/fnv"
 	"io"
 	"net/http"
 	"strconv"
@@ -16,6 +16,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/zeebo/xxh3"
 )
 
 // Config says what the stub answers.
@@ -41,8 +43,8 @@ type Counts struct {
 // Server is both stand-ins: POST / is DynamoDB, POST /features the feature service.
 type Server struct {
 	cfg     Config
-	item    []byte // the attributes of every item, without its key
-	family  []byte // the object of every family in the feature service's answer
+	item    template // the attributes of an item, without its key
+	family  template // the object of a family in the feature service's answer
 	threads chan struct{}
 	buffers sync.Pool
 	Counts  Counts
@@ -56,18 +58,18 @@ func New(cfg Config) *Server {
 	}
 	var plain, typed []string
 	for n := range cfg.Features {
-		value := fmt.Sprintf("0.%09d", (n+1)*16180339%1_000_000_000)
-		plain = append(plain, fmt.Sprintf(`"feature_%02d":%s`, n, value))
-		typed = append(typed, fmt.Sprintf(`"feature_%02d":{"N":"%s"}`, n, value))
+		plain = append(plain, fmt.Sprintf(`"feature_%02d":%s`, n, value(n)))
+		typed = append(typed, fmt.Sprintf(`"feature_%02d":{"N":"%s"}`, n, value(n)))
 	}
-	s.family = []byte("{" + strings.Join(plain, ",") + "}")
+	family := "{" + strings.Join(plain, ",") + "}"
+	s.family = newTemplate(family)
 	switch cfg.Layout {
 	case "map":
-		s.item = []byte(`"features":{"M":{` + strings.Join(typed, ",") + `}}`)
+		s.item = newTemplate(`"features":{"M":{` + strings.Join(typed, ",") + `}}`)
 	case "json":
-		s.item = []byte(`"features":{"S":` + strconv.Quote(string(s.family)) + `}`)
+		s.item = newTemplate(`"features":{"S":` + strconv.Quote(family) + `}`)
 	default:
-		s.item = []byte(strings.Join(typed, ","))
+		s.item = newTemplate(strings.Join(typed, ","))
 	}
 	return s
 }
@@ -119,7 +121,7 @@ func (s *Server) batchGet(out *bytes.Buffer, body []byte) {
 		first = false
 		out.Write(key[:len(key)-1]) // without the closing brace of the item
 		out.WriteByte(',')
-		out.Write(s.item)
+		s.item.write(out, xxh3.Hash(key))
 		out.WriteByte('}')
 	}
 	out.WriteString(`]},"UnprocessedKeys":{}}`)
@@ -129,15 +131,13 @@ func (s *Server) hit(key []byte) bool {
 	if s.cfg.HitRatio >= 1 || s.cfg.HitRatio <= 0 {
 		return s.cfg.HitRatio > 0
 	}
-	h := fnv.New32a()
-	_, _ = h.Write(key) // a hash never fails
-	return float64(h.Sum32()%1000) < s.cfg.HitRatio*1000
+	return float64(xxh3.Hash(key)%1000) < s.cfg.HitRatio*1000
 }
 
 // features answers {…"feature_families":["…","…"]…}.
 func (s *Server) features(out *bytes.Buffer, body []byte) {
 	s.Counts.Requests.Add(1)
-	list := between(body, `"feature_families":[`, `]`)
+	list, user := between(body, `"feature_families":[`, `]`), xxh3.Hash(between(body, `"user_id":"`, `"`))
 	latency := s.cfg.SlowLatency
 	if bytes.IndexByte(list, ',') >= 0 {
 		latency = s.cfg.FastLatency
@@ -156,7 +156,7 @@ func (s *Server) features(out *bytes.Buffer, body []byte) {
 		}
 		out.Write(family)
 		out.WriteByte(':')
-		out.Write(s.family)
+		s.family.write(out, xxh3.Hash(family)^user)
 	}
 	out.WriteString(`}}`)
 }
