@@ -22,9 +22,11 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/runfile"
 )
 
-// tick is how often a run is looked at, rest how often one with which nothing is left to do.
+// tick is how often a run is looked at, soon how often one that is about to end, rest how
+// often one with which nothing is left to do.
 const (
 	tick = 150 * time.Millisecond
+	soon = 20 * time.Millisecond
 	rest = time.Minute
 )
 
@@ -111,8 +113,11 @@ func (j *job) loop(ctx context.Context) {
 		}
 		if err == nil {
 			j.watch.trouble = ""
-			if j.rec.State.Ended() && j.rec.Teardown == runs.TeardownDone {
+			switch {
+			case j.rec.State.Ended() && j.rec.Teardown == runs.TeardownDone:
 				pause = rest
+			case j.rec.State == runs.Finalising, j.watch.quiet > 0:
+				pause = soon
 			}
 		}
 		j.publish()

@@ -53,9 +53,10 @@ const compressorBytes = 16 << 20
 // disk works on another.
 const flushes = 2
 
-// uploadsAtOnce is how many files of a part are encoded and uploaded at the same time: much
-// of an upload is waiting. Their memory is bounded by Bounds.EncodeBytes all the same.
-const uploadsAtOnce = 8
+// filesAtOnce is how many files of a part are encoded and written, or uploaded, at the same
+// time: much of that is waiting for the disk or the network. Their memory is bounded by
+// Bounds.EncodeBytes all the same.
+const filesAtOnce = 8
 
 // Service is the writer.
 type Service struct {
@@ -109,9 +110,9 @@ func (s *Service) open(ctx context.Context, run *stage.Run) (*Place, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Place{Store: store, Token: rec.Token, FilesAtOnce: runtime.GOMAXPROCS(0)}
+	p := &Place{Store: store, Token: rec.Token, FilesAtOnce: filesAtOnce}
 	if run.File.Output.S3 != nil {
-		p.FilesAtOnce, p.UploadBytes = uploadsAtOnce, destination.UploadBytes
+		p.UploadBytes = destination.UploadBytes
 	}
 	return p, nil
 }
