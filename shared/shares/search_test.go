@@ -72,7 +72,7 @@ func TestInstancesFindALimitTogether(t *testing.T) {
 			t.Errorf("%s: limits of %v, want equal parts of about 40", what, limits)
 		}
 	}
-	finds("three", 2*time.Minute)
+	finds("three", 4*time.Minute)
 	m.Kill(1)
 	finds("one was killed", time.Minute)
 	r.granter = NewSuccessor(DefaultLease, m.Now())

@@ -94,6 +94,7 @@ type Tuner struct {
 	moved     bool // a trial was better
 	turned    bool // the other direction was tried too
 	narrowing bool // steps only become smaller
+	checking  bool // the level is measured again, after a trial that was worse
 	gentle    bool // it began in a quiet time
 
 	calm int           // searches in a row that ended where they began
@@ -169,15 +170,26 @@ func (t *Tuner) measureLevel(now time.Time) {
 	case t.now.refuses(backOffRatio):
 		t.backOff(now)
 	case t.now.enough():
-		t.base = t.now
-		t.try(now)
+		same := t.checking && !t.dearer()
+		t.base, t.checking = t.now, false
+		if same {
+			t.conclude(now, false)
+		} else {
+			t.try(now)
+		}
 	}
+}
+
+// dearer tells whether the level has become so since the trial.
+func (t *Tuner) dearer() bool {
+	moved := math.Log(t.now.perAnswer() / t.base.perAnswer())
+	return moved > max(changed, sure*math.Hypot(t.now.doubt(), t.base.doubt()))
 }
 
 // search begins a row of trials.
 func (t *Tuner) search(now time.Time, up bool, step float64) {
 	t.began, t.up, t.step = now, up, step
-	t.moved, t.turned, t.narrowing, t.gentle = false, false, false, false
+	t.moved, t.turned, t.narrowing, t.gentle, t.checking = false, false, false, false, false
 	t.try(now)
 }
 
@@ -189,7 +201,7 @@ func (t *Tuner) try(now time.Time) {
 		t.trial = max(1, min(t.level-1, int(math.Round(float64(t.level)/t.step))))
 	}
 	if t.trial == t.level || t.up && t.base.use() < used {
-		t.end(now, false)
+		t.conclude(now, false)
 		return
 	}
 	t.enter(now, settling)
@@ -232,11 +244,23 @@ func (t *Tuner) endRefused(now time.Time) {
 		t.try(now)
 		return
 	}
-	t.end(now, false)
+	t.conclude(now, false)
 }
 
-// end draws the conclusion of a trial.
+// end ends a trial. In the first, large steps upwards one that was worse says little where
+// what is asked for changes, as when families find their lanes: then all levels become
+// dearer. So the level is measured again before the conclusion is drawn.
 func (t *Tuner) end(now time.Time, better bool) {
+	if !better && t.rises() && !t.narrowing && !t.gentle {
+		t.checking, t.trial = true, 0
+		t.enter(now, settling)
+		return
+	}
+	t.conclude(now, better)
+}
+
+// conclude draws the conclusion of a trial.
+func (t *Tuner) conclude(now time.Time, better bool) {
 	switch {
 	case better:
 		t.level, t.base, t.moved = t.trial, t.now, true
@@ -323,6 +347,6 @@ func (t *Tuner) backOff(now time.Time) {
 	t.level = max(1, int(float64(t.level)/alarmStep))
 	t.base, t.calm = measurement{}, 0
 	t.began, t.up, t.step = now, false, alarmStep
-	t.moved, t.turned, t.narrowing = false, true, false
+	t.moved, t.turned, t.narrowing, t.checking = false, true, false, false
 	t.enter(now, settling)
 }

@@ -73,3 +73,34 @@ func TestFindsAndFollows(t *testing.T) {
 		})
 	}
 }
+
+// While the capacity is searched for, requests become four times as long: slow families find
+// their lane. What the service bears has not changed.
+func TestFindsWhileRequestsBecomeDearer(t *testing.T) {
+	t.Parallel()
+	const threads, most = 200, 1000 // requests of 80 to 320 ms in the end
+	for begins := 3 * time.Second; begins <= 12*time.Second; begins += 3 * time.Second {
+		for seed := range uint64(2) {
+			var found *tuner.Tuner
+			m := tunertest.New(seed, tunertest.Service{Threads: threads, Queue: -1, Min: 20 * time.Millisecond, Max: 80 * time.Millisecond}, 1,
+				func(now time.Time, _ int, got tuner.Sample, _, _ int) (int, time.Duration) {
+					if found == nil {
+						found = tuner.New(now, 16, 20_000)
+					}
+					found.Observe(now, got)
+					return found.Limit(), 250 * time.Millisecond
+				})
+			m.Run(begins)
+			for range 10 {
+				m.Service.Min += 6 * time.Millisecond
+				m.Service.Max += 24 * time.Millisecond
+				m.Run(time.Second)
+			}
+			m.Run(30 * time.Second)
+			end := time.Duration(len(m.Seconds)) * time.Second
+			if got := m.Result(end-10*time.Second, end); got.PerSecond < 0.9*most {
+				t.Errorf("seed %d, dearer from %v on: %.0f answers a second at a limit of %d, want nearly %d", seed, begins, got.PerSecond, found.Level(), most)
+			}
+		}
+	}
+}
