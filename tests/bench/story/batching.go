@@ -28,9 +28,9 @@ func measureBatching(ctx context.Context, p *programs, tries int) (*table, error
 	}
 	for range tries {
 		for i, cfg := range []fetchConfig{
-			{Samples: 200, Block: 1, Families: 1, AtOnce: callsInFlight},
-			{Samples: 2_000, Block: 1, Families: families, AtOnce: callsInFlight},
-			{Samples: 2_000, Block: fullBlock, Families: families, AtOnce: blocksAtOnce},
+			{Samples: 100, Block: 1, Families: 1, AtOnce: callsInFlight},
+			{Samples: 1_500, Block: 1, Families: families, AtOnce: callsInFlight},
+			{Samples: 1_500, Block: fullBlock, Families: families, AtOnce: blocksAtOnce},
 		} {
 			b, err := startBackends(ctx, 1)
 			if err != nil {

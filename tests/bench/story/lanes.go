@@ -21,12 +21,15 @@ type way struct {
 	name, text string
 	file       runFile
 	samples    int
+	watched    time.Duration // 0 = to its end
 }
 
-// Samples of a job. A limit that is found is found while the job runs, so it has more.
+// Samples of a job. A limit that is found is found while the job runs, so that one has more
+// than it comes to while it is watched.
 const (
 	laneSamples  = 700
-	foundSamples = 5 * laneSamples
+	foundSamples = 20 * laneSamples
+	foundFor     = 40 * time.Second
 )
 
 var ways = []way{
@@ -46,17 +49,23 @@ var ways = []way{
 		file: runFile{fast: limits(fastInFlight, fastTimeout) + ", max_families: 40", slow: limits(threads, slowTimeout)},
 	},
 	{
-		name: "two lanes, found", samples: foundSamples,
-		text: "`lane: auto` and `max_in_flight: auto`: nothing is known of the families or of the service. The job is longer, since both are found while it runs: look at the settled utilisation.",
+		name: "two lanes, limits found", samples: foundSamples, watched: foundFor,
+		text: fmt.Sprintf("the same with `max_in_flight: auto` for both: nobody knows the service. It is watched for %v, because limits are found while it runs.", foundFor),
+		file: runFile{fast: limits("auto", fastTimeout) + ", max_families: 40", slow: limits("auto", slowTimeout)},
+	},
+	{
+		name: "all found", samples: foundSamples, watched: foundFor,
+		text: "and with `lane: auto` for all: nobody knows the families either.",
 		file: runFile{lane: allLanes("auto"), fast: limits("auto", fastTimeout) + ", max_families: 40", slow: limits("auto", slowTimeout)},
 	},
 }
 
-// measureLanes compares ways to ask the feature service.
-func measureLanes(ctx context.Context, p *programs, tries int) (*table, error) {
+// measureLanes compares ways to ask the feature service. Its jobs wait for that service
+// rather than for the processor, and have thousands of requests: one try of each is enough.
+func measureLanes(ctx context.Context, p *programs, _ int) (*table, error) {
 	t := &table{
 		Key: "c", Title: "The feature service: families a request",
-		Text: "Nothing is cached: all comes from the feature service, through `fff run`; the ways differ in the run file alone. Utilisation is the share of its threads' time in which they were busy, from the first request to the last answer; settled, in the time from 60 % to 90 % of that. A thread that nobody waits for any more is free at once, which is kind to requests that time out. Thread time is what the service worked for a sample.",
+		Text: fmt.Sprintf("Nothing is cached: all comes from the feature service, through `fff run`; the ways differ in the run file alone. Utilisation is the share of its threads' time in which they were busy, from the first request to the last answer; settled, in the time from %.0f %% to %.0f %% of that. A thread that nobody waits for any more is free at once, which is kind to requests that time out. Thread time is what the service worked for a sample.", 100*settledFrom, 100*settledTo),
 		Columns: []column{
 			{"samples", "samples", "%.0f"}, {"requests", "requests a sample", "%.1f"}, {"thread", "thread-ms a sample", "%.0f"}, {"use", "utilisation %", "%.0f"}, {"settled", "settled %", "%.0f"},
 			{"sample", "ms a sample", "%.1f"}, {"settledRate", "families/s, settled", "%.0f"}, {"rate", "families/s, whole job", "%.0f"}, {"failed", "failed cells", "%.0f"}, {"cpu", "CPU-s per 1M families", "%.1f"}, {"peak", "peak MiB", "%.0f"},
@@ -66,23 +75,19 @@ func measureLanes(ctx context.Context, p *programs, tries int) (*table, error) {
 	for _, w := range ways {
 		t.Rows = append(t.Rows, row{Name: w.name, Text: w.text})
 	}
-	for try := range tries {
-		for i, w := range ways {
-			if w.samples > laneSamples && try > 0 {
-				continue // once is long enough
-			}
-			f, c, err := p.ask(ctx, &w)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", w.name, err)
-			}
-			t.add(i, f)
-			if try == 0 {
-				t.curves = append(t.curves, c)
-			}
+	for i, w := range ways {
+		f, c, err := p.ask(ctx, &w)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", w.name, err)
 		}
+		t.add(i, f)
+		t.curves = append(t.curves, c)
 	}
 	return t, nil
 }
+
+// The part of the time in which a job is settled: its start and its last requests are not.
+const settledFrom, settledTo = 0.5, 0.8
 
 // ask runs the job of a way.
 func (p *programs) ask(ctx context.Context, w *way) (figures, curve, error) {
@@ -92,19 +97,26 @@ func (p *programs) ask(ctx context.Context, w *way) (figures, curve, error) {
 	}
 	file := w.file
 	file.url = b.at.FeatureService
+	if w.watched > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, w.watched)
+		defer cancel()
+	}
 	u, err := p.wholeJob(ctx, b, &file, w.samples)
 	b.finish()
 	if err != nil {
 		return nil, curve{}, err
 	}
-	got, n := b.FeatureService.Stats(), float64(w.samples)
+	got := b.FeatureService.Stats()
+	n := float64(got.Families) / families // samples, of those families that were answered
 	seen := b.worked()
-	f := u.figures(w.samples)
+	f := u.figures(int(n))
 	f["requests"], f["thread"] = float64(got.Requests)/n, got.BusyTime.Seconds()*1e3/n
-	f["use"], f["settled"] = 100*utilisation(seen, threads, 0, 1), 100*utilisation(seen, threads, 0.6, 0.9)
+	f["use"], f["settled"] = 100*utilisation(seen, threads, 0, 1), 100*utilisation(seen, threads, settledFrom, settledTo)
 	f["settledRate"] = families * f["settled"] / 100 * threads / (f["thread"] / 1e3)
-	f["failed"] = failedCells(u.stdout)
-	f["queued"] = float64(got.MaxQueued)
+	if w.watched == 0 {
+		f["failed"] = failedCells(u.stdout)
+	}
 	return f, curve{w.name, busy(seen)}, nil
 }
 

@@ -47,13 +47,14 @@ func (t *table) bars() (*plot.Plot, error) {
 		names = append(names, t.Rows[i].Name)
 	}
 	p.NominalX(names...)
+	p.X.Tick.Label.Font.Size = vg.Points(8) // names are sentences, nearly
 	return p, nil
 }
 
 // lines draws the curves of a table.
 func (t *table) lines(y string, most float64) (*plot.Plot, error) {
 	p := plot.New()
-	p.Title.Text = t.Title
+	p.Title.Text = y + " over time"
 	p.X.Label.Text, p.Y.Label.Text = "seconds", y
 	p.Y.Min, p.Y.Max = 0, most
 	p.Add(plotter.NewGrid())
@@ -67,6 +68,7 @@ func (t *table) lines(y string, most float64) (*plot.Plot, error) {
 		p.Legend.Add(c.name, l)
 	}
 	p.Y.Max = most
+	p.Legend.Top = true
 	return p, nil
 }
 
@@ -100,7 +102,7 @@ func (t *table) draw(dir string) error {
 	}
 	plots := []*plot.Plot{bars}
 	if len(t.curves) > 0 {
-		lines, err := t.lines("busy threads, %", 105)
+		lines, err := t.lines("busy threads, %", 170) // room for the legend
 		if err != nil {
 			return err
 		}

@@ -45,7 +45,8 @@ type usage struct {
 // partly is the exit code of a job that finished, but for cells that it lists as failed.
 const partly = 3
 
-// run runs a program until it ends.
+// run runs a program until it ends, or is stopped at the deadline of ctx: some are only
+// watched for a while.
 func run(ctx context.Context, env []string, name string, args ...string) (*usage, error) {
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, name, args...)
@@ -56,6 +57,9 @@ func run(ctx context.Context, env []string, name string, args ...string) (*usage
 	err := cmd.Run()
 	u := &usage{wall: time.Since(begin).Seconds(), stdout: stdout.Bytes()}
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == partly {
+		err = nil
+	}
+	if err != nil && cmd.ProcessState != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		err = nil
 	}
 	if err != nil {

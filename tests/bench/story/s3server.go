@@ -82,11 +82,7 @@ func (p *programs) startS3(ctx context.Context) (*s3Server, error) {
 	if err := s.cmd.Start(); err != nil {
 		return nil, err
 	}
-	if err := s.serve(&url.URL{Scheme: "http", Host: addr}); err != nil {
-		s.stop()
-		return nil, err
-	}
-	client := newS3Client(s.url)
+	client := newS3Client("http://" + addr)
 	for begin := time.Now(); ; time.Sleep(50 * time.Millisecond) {
 		bucket := s3Bucket
 		_, err := client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &bucket})
@@ -98,7 +94,10 @@ func (p *programs) startS3(ctx context.Context) (*s3Server, error) {
 			return nil, fmt.Errorf("the S3 server does not answer: %w", err)
 		}
 	}
-	s.others.Store(0)
+	if err := s.serve(&url.URL{Scheme: "http", Host: addr}); err != nil {
+		s.stop()
+		return nil, err
+	}
 	return s, nil
 }
 

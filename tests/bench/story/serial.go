@@ -8,7 +8,7 @@ import (
 
 // measureSerial compares the serial original with a whole job of the system.
 func measureSerial(ctx context.Context, p *programs, tries int) (*table, error) {
-	const hits, few, many = 0.8, 12, 2_500
+	const hits, few, many = 0.8, 8, 1_500
 	t := &table{
 		Key: "a", Title: "The serial original against the whole system",
 		Text:    fmt.Sprintf("%.0f %% of the cells are in DynamoDB, the rest comes from the feature service; time is that of the whole process, from its start to its end, and of the system to the proved dataset.", 100*hits),

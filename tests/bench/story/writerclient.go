@@ -3,12 +3,15 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/fastfeaturefetch/fff/shared/dataset"
 	"github.com/fastfeaturefetch/fff/shared/packed"
@@ -20,17 +23,22 @@ type writerConfig struct {
 	DynamoDB, S3, Bucket string
 	Samples              int
 	Part                 int // samples of a part: a file a family
+	AtOnce               int // files encoded and uploaded at the same time; 0 = one, and nothing is fetched meanwhile
 }
 
 // written is what the client says of it.
 type written struct {
 	Rows, Files, Bytes            int64
-	Fetching, Encoding, Uploading float64 // seconds
+	Fetching, Encoding, Uploading float64 // seconds, of all that go on at the same time
+
+	mu sync.Mutex
 }
 
-// writerClient is a baseline and no part of the system: the way of a synchronous writer. It
-// fetches a part, through the pipeline's own stage, then encodes a file with the
-// pipeline's own encoder and uploads it, file after file, and fetches the next part.
+// writerClient is a baseline and no part of the system. It fetches a part through the
+// pipeline's own stage, and encodes its files with the pipeline's own encoder. A
+// synchronous writer uploads each before it encodes the next one, and fetches the next part
+// when all are there; otherwise several are written at the same time, while the next
+// part is fetched.
 func writerClient(ctx context.Context, cfg writerConfig) (*written, error) {
 	f, err := newFetcher(ctx, cfg.DynamoDB)
 	if err != nil {
@@ -38,6 +46,7 @@ func writerClient(ctx context.Context, cfg writerConfig) (*written, error) {
 	}
 	said := &written{}
 	store := newS3Client(cfg.S3)
+	part, partCtx := errgroup.WithContext(ctx)
 	for first := 0; first < cfg.Samples; first += cfg.Part {
 		begin := time.Now()
 		n := min(cfg.Part, cfg.Samples-first)
@@ -46,16 +55,26 @@ func writerClient(ctx context.Context, cfg writerConfig) (*written, error) {
 		}
 		said.Fetching += time.Since(begin).Seconds()
 		rows, err := rowsByFamily(f.messages())
-		if err != nil {
+		if err := errors.Join(err, part.Wait()); err != nil { // the part before
 			return nil, err
 		}
-		for id, r := range rows {
-			if err := said.write(ctx, store, &cfg, id, first, r); err != nil {
+		part, partCtx = errgroup.WithContext(ctx)
+		ctx := partCtx
+		part.Go(func() error {
+			files, ctx := errgroup.WithContext(ctx)
+			files.SetLimit(max(cfg.AtOnce, 1))
+			for id, r := range rows {
+				files.Go(func() error { return said.write(ctx, store, &cfg, id, first, r) })
+			}
+			return files.Wait()
+		})
+		if cfg.AtOnce == 0 {
+			if err := part.Wait(); err != nil {
 				return nil, err
 			}
 		}
 	}
-	return said, nil
+	return said, part.Wait()
 }
 
 // rowsByFamily decodes messages.
@@ -84,13 +103,15 @@ func (w *written) write(ctx context.Context, store *s3.Client, cfg *writerConfig
 	if _, _, err := dataset.WriteFamily(&file, runfile.Family{ID: family}, rows, nil); err != nil {
 		return err
 	}
-	w.Encoding += time.Since(begin).Seconds()
-	begin = time.Now()
+	encoded := time.Now()
 	_, err := store.PutObject(ctx, &s3.PutObjectInput{
-		Bucket: &cfg.Bucket, Key: aws.String(fmt.Sprintf("synchronous/features/family=%s/part-%07d.parquet", family, first)),
+		Bucket: &cfg.Bucket, Key: aws.String(fmt.Sprintf("baseline/features/family=%s/part-%07d.parquet", family, first)),
 		Body: bytes.NewReader(file.Bytes()),
 	})
-	w.Uploading += time.Since(begin).Seconds()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.Encoding += encoded.Sub(begin).Seconds()
+	w.Uploading += time.Since(encoded).Seconds()
 	w.Rows += int64(rows.Len())
 	w.Files++
 	w.Bytes += int64(file.Len())
