@@ -100,6 +100,11 @@ build: ## Build fff and every service into bin/
 bench: ## Measure whole jobs on backends that cost next to nothing; BENCH=-full for all of them
 	cd tests && $(GO) run ./bench $(BENCH)
 	$(if $(findstring -full,$(BENCH)),cd tests && $(GO) run ./bench/adaptive -out ../docs/benchmarks)
+	$(if $(findstring -full,$(BENCH)),$(MAKE) story)
+
+.PHONY: story
+story: ## Measure what each decision of the design brings, on backends with stated latencies
+	cd tests && $(GO) run ./bench/story -out ../docs/benchmarks
 
 .PHONY: microbench
 microbench: ## Run the benchmarks of the hot paths
