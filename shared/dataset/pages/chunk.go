@@ -142,7 +142,7 @@ func (c *Chunk) flush() {
 		return
 	}
 	c.plain = c.appendLevels(c.plain[:0])
-	body := c.values
+	body, levels := c.values, len(c.plain)
 	switch {
 	case c.column.Type == Bool:
 		c.plain = c.flags.appendTo(c.plain)
@@ -151,7 +151,7 @@ func (c *Chunk) flush() {
 		c.plain = append(c.plain, c.values...)
 		body = c.plain
 	}
-	c.packed = compress(c.packed[:0], body)
+	c.packed = compress(c.packed[:0], body, levels, c.column.Type)
 	header := appendPageHeader(nil, len(body), c.packed, c.count)
 	c.w.write(header)
 	c.w.write(c.packed)

@@ -7,11 +7,14 @@ import (
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
+	"github.com/parquet-go/parquet-go/format"
+
+	"github.com/fastfeaturefetch/fff/shared/zstdwords"
 )
 
-// compressor is shared by all writers, so that its memory is that of as many pages as there
+// general is shared by all writers, so that its memory is that of as many pages as there
 // are processors. The fastest level costs the least for nearly the same size.
-var compressor = sync.OnceValue(func() *zstd.Encoder {
+var general = sync.OnceValue(func() *zstd.Encoder {
 	e, err := zstd.NewWriter(nil,
 		zstd.WithEncoderConcurrency(runtime.GOMAXPROCS(0)), zstd.WithEncoderLevel(zstd.SpeedFastest),
 		zstd.WithEncoderCRC(false), zstd.WithZeroFrames(true), zstd.WithLowerEncoderMem(true))
@@ -21,8 +24,21 @@ var compressor = sync.OnceValue(func() *zstd.Encoder {
 	return e
 })
 
-// compress appends a zstd frame of the page.
-func compress(dst, page []byte) []byte { return compressor().EncodeAll(page, dst) }
+// numbers are compressors of 8-byte values.
+var numbers = sync.Pool{New: func() any { return new(zstdwords.Encoder) }}
+
+// minNumbers is how many bytes of values make a compressor of numbers worth its tables.
+const minNumbers = 2 << 10
+
+// compress appends a zstd frame of a page whose values begin at a place.
+func compress(dst, page []byte, values int, t Type) []byte {
+	if physical[t] != format.Int64 && physical[t] != format.Double || len(page)-values < minNumbers {
+		return general().EncodeAll(page, dst)
+	}
+	e := numbers.Get().(*zstdwords.Encoder)
+	defer numbers.Put(e)
+	return e.Append(dst, page, values)
+}
 
 // Parts of a page header in Thrift's compact protocol.
 const (
