@@ -72,30 +72,26 @@ type coded struct {
 	symbols [3]uint8
 }
 
-// codeAll makes codes of the sequences and counts them.
-func (e *Encoder) codeAll() {
-	e.coded = e.coded[:0]
-	for i := range e.tables {
-		e.tables[i].counts = [maxSymbols]uint32{}
+// push makes codes of the last sequence, if there is one, and counts them.
+func (e *Encoder) push() {
+	s := &e.last
+	if s.match == 0 {
+		return
 	}
-	literals, offsets, matches := &e.tables[ofLiterals].counts, &e.tables[ofOffset].counts, &e.tables[ofMatch].counts
-	for i := range e.seqs {
-		s := &e.seqs[i]
-		l, o, m := literalsCode(s.literals), offsetCode(s.offset), matchCode(s.match)
-		literals[l.symbol%maxSymbols]++
-		offsets[o.symbol%maxSymbols]++
-		matches[m.symbol%maxSymbols]++
-		e.coded = append(e.coded, coded{
-			extra:   uint64(l.extra) | (uint64(m.extra)|uint64(o.extra)<<m.bits)<<l.bits,
-			bits:    l.bits + m.bits + o.bits,
-			symbols: [3]uint8{ofLiterals: l.symbol, ofOffset: o.symbol, ofMatch: m.symbol},
-		})
-	}
+	l, o, m := literalsCode(s.literals), offsetCode(s.offset), matchCode(s.match)
+	e.tables[ofLiterals].counts[l.symbol%maxSymbols]++
+	e.tables[ofOffset].counts[o.symbol%maxSymbols]++
+	e.tables[ofMatch].counts[m.symbol%maxSymbols]++
+	e.sequences = append(e.sequences, coded{
+		extra:   uint64(l.extra) | (uint64(m.extra)|uint64(o.extra)<<(m.bits&63))<<(l.bits&63),
+		bits:    l.bits + m.bits + o.bits,
+		symbols: [3]uint8{ofLiterals: l.symbol, ofOffset: o.symbol, ofMatch: m.symbol},
+	})
 }
 
 // appendSequences appends the sequences section of a block.
 func (e *Encoder) appendSequences(dst []byte) []byte {
-	n := len(e.seqs)
+	n := len(e.sequences)
 	switch {
 	case n < 128:
 		dst = append(dst, byte(n))
@@ -107,7 +103,6 @@ func (e *Encoder) appendSequences(dst []byte) []byte {
 	if n == 0 {
 		return dst
 	}
-	e.codeAll()
 	at := len(dst)
 	dst = append(dst, 0)
 	for i, place := range [3]int{ofLiterals: 6, ofOffset: 4, ofMatch: 2} {
@@ -123,14 +118,14 @@ const sequenceBytes = 16
 
 // encode writes the sequences from the last to the first: a decoder begins at the end.
 func (e *Encoder) encode(dst []byte) []byte {
-	w := bitWriter{dst: slices.Grow(dst, (len(e.coded)+1)*sequenceBytes)}
+	w := bitWriter{dst: slices.Grow(dst, (len(e.sequences)+1)*sequenceBytes)}
 	literals, offsets, matches := &e.tables[ofLiterals], &e.tables[ofOffset], &e.tables[ofMatch]
-	last := &e.coded[len(e.coded)-1]
+	last := &e.sequences[len(e.sequences)-1]
 	l, o, m := literals.first(last.symbols[ofLiterals]), offsets.first(last.symbols[ofOffset]), matches.first(last.symbols[ofMatch])
 	w.add(last.extra, last.bits)
 	w.flush()
-	for i := len(e.coded) - 2; i >= 0; i-- {
-		c := &e.coded[i]
+	for i := len(e.sequences) - 2; i >= 0; i-- {
+		c := &e.sequences[i]
 		o = offsets.next(&w, o, c.symbols[ofOffset])
 		m = matches.next(&w, m, c.symbols[ofMatch])
 		l = literals.next(&w, l, c.symbols[ofLiterals])

@@ -10,6 +10,7 @@ package zstdwords
 import (
 	"encoding/binary"
 	"math/bits"
+	"slices"
 
 	"github.com/klauspost/compress/huff0"
 )
@@ -28,12 +29,12 @@ type Encoder struct {
 	whole, low [1 << maxHashLog]uint32 // end of the number's place, by hash of all its bytes and of the low four
 	shift      uint
 
-	literals []byte
-	seqs     []sequence
-	repeated [3]uint32 // the offsets that have codes of their own
-	tables   [3]table
-	huffman  huff0.Scratch
-	coded    []coded
+	literals  []byte
+	sequences []coded
+	last      sequence  // that may still grow; its match is 0 if there is none
+	repeated  [3]uint32 // the offsets that have codes of their own
+	tables    [3]table
+	huffman   huff0.Scratch
 }
 
 // sequence is some literals and a match behind them.
@@ -105,7 +106,7 @@ func (e *Encoder) appendBlock(dst, src []byte, from, end, first int) []byte {
 // parse finds the block's sequences, and gathers its literals.
 func (e *Encoder) parse(src []byte, from, end, first int) {
 	const wholePrime, lowPrime = 0x9e3779b97f4a7c15, 0xcf1bbcdcb7a56463
-	e.seqs, e.literals = e.seqs[:0], e.literals[:0]
+	e.clear(end - from)
 	done, p := from, max(from, first) // what sequences cover; the number looked at
 	var before uint64
 	if p-wordBytes >= first {
@@ -148,23 +149,33 @@ func (e *Encoder) parse(src []byte, from, end, first int) {
 			done = e.match(src, done, p+wordBytes-high, high, wordBytes)
 		case low >= minMatch:
 			done = e.match(src, done, p, low, wordBytes)
-		case p-done >= hopeless && len(e.seqs) == 0:
+		case p-done >= hopeless && e.last.match == 0:
 			p = end // as noise goes on
 		}
 	}
+	e.push()
 	e.literals = append(e.literals, src[done:end]...)
+}
+
+// clear empties the block, and makes room for one of so many bytes.
+func (e *Encoder) clear(size int) {
+	e.last, e.sequences = sequence{}, e.sequences[:0]
+	e.literals = slices.Grow(e.literals[:0], size+wordBytes)
+	for i := range e.tables {
+		e.tables[i].counts = [maxSymbols]uint32{}
+	}
 }
 
 // match adds a match of so many bytes at a place, and the literals between it and what is
 // done. It gives what is done then.
 func (e *Encoder) match(src []byte, done, at, length, distance int) int {
 	r := &e.repeated
-	if n := len(e.seqs); done == at && n > 0 && r[0] == uint32(distance) {
-		e.seqs[n-1].match += uint32(length)
+	if done == at && e.last.match > 0 && r[0] == uint32(distance) {
+		e.last.match += uint32(length)
 		return at + length
 	}
+	e.push()
 	s := sequence{literals: uint32(at - done), match: uint32(length), offset: uint32(distance) + 3}
-	e.literals = append(e.literals, src[done:at]...)
 	switch {
 	case s.literals > 0 && r[0] == uint32(distance):
 		s.offset = 1
@@ -177,6 +188,13 @@ func (e *Encoder) match(src []byte, done, at, length, distance int) int {
 	default:
 		r[0], r[1], r[2] = uint32(distance), r[0], r[1]
 	}
-	e.seqs = append(e.seqs, s)
+	if s.literals <= wordBytes { // what is done ends before the number, so there are 8 bytes to read
+		n := len(e.literals)
+		binary.LittleEndian.PutUint64(e.literals[n:n+wordBytes], binary.LittleEndian.Uint64(src[done:]))
+		e.literals = e.literals[:n+int(s.literals)]
+	} else {
+		e.literals = append(e.literals, src[done:at]...)
+	}
+	e.last = s
 	return at + length
 }
