@@ -35,29 +35,32 @@ type columnCounter struct {
 	text []byte // of the value that is hashed
 }
 
-// add takes in rows of a block of so many; c is nil where the block does not have the feature.
-// It costs little: mostly all rows of a block are taken, whose nulls are counted already, and
-// a column whose values differ is known for one after its first rows.
-func (s *columnCounter) add(c *packed.Column, rows []uint32, of int) {
-	n := int64(len(rows))
-	switch {
-	case c == nil:
-		s.Absent += n
-		s.Null += n
-		return
-	case len(rows) != of:
-		s.addSome(c, rows)
-	default:
-		s.Null += n - int64(c.Count())
+// absent takes in rows of a block that does not have the feature.
+func (s *columnCounter) absent(rows int) {
+	s.Absent += int64(rows)
+	s.Null += int64(rows)
+}
+
+// add takes in rows of a block's column. It costs little: mostly all rows of a block are
+// taken, whose nulls are counted already, and a column whose values differ is known for one
+// after its first rows.
+func (s *columnCounter) add(c *packed.Column, p *pick) {
+	first := 0
+	if p.whole {
+		s.Null += int64(len(p.rows) - c.Count())
 		s.NotFinite += int64(c.NotFinite())
+	} else {
+		s.addSome(c, p.rows)
 	}
-	first := slices.IndexFunc(rows, func(row uint32) bool { return !c.IsNull(int(row)) })
-	if first < 0 {
-		return
+	if !p.whole || c.HasNulls() {
+		first = slices.IndexFunc(p.rows, func(row uint32) bool { return !c.IsNull(int(row)) })
+		if first < 0 {
+			return
+		}
 	}
 	s.Kinds.add(c.Kind)
 	if !s.Varied {
-		s.vary(c, rows[first:])
+		s.vary(c, p.rows[first:])
 	}
 }
 

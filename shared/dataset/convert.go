@@ -1,110 +1,13 @@
 package dataset
 
 import (
-	"fmt"
 	"math"
 	"slices"
 	"strconv"
 
-	"github.com/parquet-go/parquet-go"
-
 	"github.com/fastfeaturefetch/fff/shared/packed"
 	"github.com/fastfeaturefetch/fff/shared/runfile"
 )
-
-// filler makes values of a file's column from a block's column.
-type filler struct {
-	from    *packed.Column // nil = the block does not have the feature
-	to      packed.Kind    // physical
-	feature string
-}
-
-// fill makes the values of rows in dst, which has as many. Bytes of converted values are
-// kept in text. Level 1 is that of a value, which is not null, of a nullable column.
-func (f *filler) fill(dst []parquet.Value, text []byte, rows []uint32) ([]byte, error) {
-	c := f.from
-	if c == nil || c.Kind == packed.Null {
-		clear(dst)
-		return text, nil
-	}
-	switch {
-	case physical(c.Kind) != f.to:
-		return f.convert(dst, text, rows)
-	case f.to == packed.Double:
-		for i, row := range rows {
-			if c.IsNull(int(row)) {
-				dst[i] = parquet.Value{}
-			} else {
-				dst[i] = parquet.DoubleValue(c.Double(int(row)))
-				dst[i].SetDefinitionLevel(1)
-			}
-		}
-	case f.to == packed.Int64:
-		for i, row := range rows {
-			if c.IsNull(int(row)) {
-				dst[i] = parquet.Value{}
-			} else {
-				dst[i] = parquet.Int64Value(c.Int64(int(row)))
-				dst[i].SetDefinitionLevel(1)
-			}
-		}
-	case f.to == packed.Bool:
-		for i, row := range rows {
-			if c.IsNull(int(row)) {
-				dst[i] = parquet.Value{}
-			} else {
-				dst[i] = parquet.BooleanValue(c.Bool(int(row)))
-				dst[i].SetDefinitionLevel(1)
-			}
-		}
-	default:
-		for i, row := range rows {
-			if c.IsNull(int(row)) {
-				dst[i] = parquet.Value{}
-			} else {
-				dst[i] = parquet.ByteArrayValue(c.Bytes(int(row)))
-				dst[i].SetDefinitionLevel(1)
-			}
-		}
-	}
-	return text, nil
-}
-
-// convert makes values of another kind than the file's column.
-func (f *filler) convert(dst []parquet.Value, text []byte, rows []uint32) ([]byte, error) {
-	c := f.from
-	for i, row := range rows {
-		row, ok := int(row), true
-		switch {
-		case c.IsNull(row):
-			dst[i] = parquet.Value{}
-		case f.to == packed.String:
-			start := len(text)
-			text = c.Text(text, row)
-			dst[i] = parquet.ByteArrayValue(text[start:])
-			dst[i].SetDefinitionLevel(1)
-		case f.to == packed.Double:
-			var v float64
-			v, ok = asDouble(c, row)
-			dst[i] = parquet.DoubleValue(v)
-			dst[i].SetDefinitionLevel(1)
-		case f.to == packed.Int64:
-			var v int64
-			v, ok = asInt64(c, row)
-			dst[i] = parquet.Int64Value(v)
-			dst[i].SetDefinitionLevel(1)
-		default:
-			var v bool
-			v, ok = asBool(c, row)
-			dst[i] = parquet.BooleanValue(v)
-			dst[i].SetDefinitionLevel(1)
-		}
-		if !ok {
-			return text, fmt.Errorf("feature %q: the value %q is no %s", f.feature, c.Text(nil, row), f.to)
-		}
-	}
-	return text, nil
-}
 
 // asDouble gives a value that is not null as a double, if that loses nothing. A text
 // fits if it is the canonical text of a double: a block's column that holds numbers and

@@ -20,6 +20,7 @@ type pick struct {
 	msg   *packed.Message
 	block *packed.BlockView
 	rows  []uint32
+	whole bool // all rows of the block, in their order
 }
 
 // Add takes rows of a block of msg, all of them if rows is nil. It keeps rows.
@@ -33,8 +34,21 @@ func (f *FamilyRows) Add(msg *packed.Message, block *packed.BlockView, rows []ui
 	if len(rows) == 0 {
 		return
 	}
-	f.picks = append(f.picks, pick{msg, block, rows})
+	f.picks = append(f.picks, pick{msg, block, rows, isWhole(rows, block.Rows())})
 	f.rows += len(rows)
+}
+
+// isWhole tells whether rows are all of so many, in order.
+func isWhole(rows []uint32, of int) bool {
+	if len(rows) != of {
+		return false
+	}
+	for i, row := range rows {
+		if row != uint32(i) {
+			return false
+		}
+	}
+	return true
 }
 
 // Len gives the number of rows.

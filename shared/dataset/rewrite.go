@@ -2,11 +2,14 @@ package dataset
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"io"
+	"math"
 
 	"github.com/parquet-go/parquet-go"
 
+	"github.com/fastfeaturefetch/fff/shared/dataset/pages"
 	"github.com/fastfeaturefetch/fff/shared/packed"
 )
 
@@ -27,16 +30,9 @@ func rewrite(ctx context.Context, src io.ReaderAt, size int64, want []FinalColum
 	if err != nil {
 		return err
 	}
-	meta := map[string]string{}
-	for _, key := range []string{metaRun, metaFamily} {
-		if v, ok := in.Lookup(key); ok {
-			meta[key] = v
-		}
-	}
-	if r := renamed(want); r != "" {
-		meta[metaRenamed] = r
-	}
-	rw := &rewriter{ctx: ctx, out: newParquetWriter(w, want, meta)}
+	run, _ := in.Lookup(metaRun)
+	family, _ := in.Lookup(metaFamily)
+	rw := &rewriter{ctx: ctx, out: pages.NewWriter(w, fileSchema(want, run, family))}
 	if rw.from, err = sourcesOf(in, want); err != nil {
 		return err
 	}
@@ -74,49 +70,44 @@ func sourcesOf(in *parquet.File, want []FinalColumn) ([]int, error) {
 	return from, nil
 }
 
+// chunkValues is how many values are read from a column at a time.
+const chunkValues = 512
+
 type rewriter struct {
 	ctx  context.Context
-	out  *parquet.GenericWriter[any]
+	out  *pages.Writer
 	from []int
 	text []byte
 }
 
 func (r *rewriter) group(group parquet.RowGroup, want []FinalColumn) (err error) {
 	defer recoverCorrupt(&err)
-	chunks, columns := group.ColumnChunks(), r.out.ColumnWriters()
+	chunks := group.ColumnChunks()
 	for i, at := range r.from {
 		if err := r.ctx.Err(); err != nil {
 			return err
 		}
+		out := r.out.Column()
 		switch {
 		case at < 0:
-			err = writeNulls(columns[i], group.NumRows())
+			out.Nulls(int(group.NumRows()))
 		case i < keyColumns:
-			err = r.column(chunks[at], columns[i], nil)
+			err = r.column(out, chunks[at], nil)
 		default:
-			err = r.column(chunks[at], columns[i], &want[i-keyColumns])
+			err = r.column(out, chunks[at], &want[i-keyColumns])
 		}
 		if err != nil {
 			return err
 		}
-	}
-	return r.out.Flush()
-}
-
-func writeNulls(to *parquet.ColumnWriter, rows int64) error {
-	var nulls [chunkValues]parquet.Value
-	for rows > 0 {
-		n := min(rows, chunkValues)
-		if _, err := to.WriteRowValues(nulls[:n]); err != nil {
+		if err := r.out.EndColumn(); err != nil {
 			return err
 		}
-		rows -= n
 	}
 	return nil
 }
 
 // column copies a column's values, converted if its type is another.
-func (r *rewriter) column(from parquet.ColumnChunk, to *parquet.ColumnWriter, want *FinalColumn) error {
+func (r *rewriter) column(out *pages.Chunk, from parquet.ColumnChunk, want *FinalColumn) error {
 	convert := want != nil && kindOfParquet(from.Type().Kind()) != physical(want.Kind)
 	var values [chunkValues]parquet.Value
 	cursor := newColumnCursor(from)
@@ -126,21 +117,40 @@ func (r *rewriter) column(from parquet.ColumnChunk, to *parquet.ColumnWriter, wa
 		if n == 0 {
 			return err
 		}
-		if convert {
-			r.text = r.text[:0]
-			for i := range values[:n] {
-				if values[i], err = r.convert(values[i], want); err != nil {
+		for _, v := range values[:n] {
+			if convert {
+				if v, err = r.convert(v, want); err != nil {
 					return err
 				}
 			}
-		}
-		if _, err := to.WriteRowValues(values[:n]); err != nil {
-			return err
+			put(out, v)
 		}
 	}
 }
 
-// convert converts a value as Settle says: to text, or an integer to a double.
+// put writes a row's value.
+func put(out *pages.Chunk, v parquet.Value) {
+	var number [8]byte
+	switch {
+	case v.IsNull():
+		out.Nulls(1)
+		return
+	case v.Kind() == parquet.Double:
+		binary.LittleEndian.PutUint64(number[:], math.Float64bits(v.Double()))
+		out.Numbers(number[:])
+	case v.Kind() == parquet.Int64:
+		binary.LittleEndian.PutUint64(number[:], uint64(v.Int64()))
+		out.Numbers(number[:])
+	case v.Kind() == parquet.Boolean:
+		out.Bit(v.Boolean())
+	default:
+		out.Text(v.ByteArray())
+	}
+	out.Rows(1)
+}
+
+// convert converts a value as Settle says: to text, or an integer to a double. A text is valid
+// until the next call.
 func (r *rewriter) convert(v parquet.Value, want *FinalColumn) (parquet.Value, error) {
 	if v.IsNull() {
 		return v, nil
@@ -148,20 +158,19 @@ func (r *rewriter) convert(v parquet.Value, want *FinalColumn) (parquet.Value, e
 	to := physical(want.Kind)
 	switch {
 	case to == packed.Double && v.Kind() == parquet.Int64 && exactAsDouble(v.Int64()):
-		return parquet.DoubleValue(float64(v.Int64())).Level(0, 1, 0), nil
+		return parquet.DoubleValue(float64(v.Int64())), nil
 	case to != packed.String:
 		return v, fmt.Errorf("feature %q: the value %v cannot become %s", want.Feature, v, to)
 	}
-	start := len(r.text)
 	switch v.Kind() {
 	case parquet.Double:
-		r.text = packed.AppendDouble(r.text, v.Double())
+		r.text = packed.AppendDouble(r.text[:0], v.Double())
 	case parquet.Int64:
-		r.text = packed.AppendInt64(r.text, v.Int64())
+		r.text = packed.AppendInt64(r.text[:0], v.Int64())
 	case parquet.Boolean:
-		r.text = packed.AppendBool(r.text, v.Boolean())
+		r.text = packed.AppendBool(r.text[:0], v.Boolean())
 	default:
 		return v, fmt.Errorf("feature %q: unknown type %v in the file", want.Feature, v.Kind())
 	}
-	return parquet.ByteArrayValue(r.text[start:]).Level(0, 1, 0), nil
+	return parquet.ByteArrayValue(r.text), nil
 }
