@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strconv"
 	"sync"
 	"time"
@@ -35,8 +36,9 @@ type gatherer struct {
 	room  *room.Room  // of the process
 	more  func() bool // tells whether messages of the run are worked on, so that more outputs are to come
 
-	mu   sync.Mutex
-	idle map[destination][]*batch
+	mu      sync.Mutex
+	idle    map[destination][]*batch
+	filling map[destination]chan struct{}
 }
 
 // destination is what outputs must have in common to travel together.
@@ -61,7 +63,26 @@ type batch struct {
 
 func newGatherer(ctx context.Context, cfg *Config, run *stage.Run, c *broker.Client, stats *Stats, outputs *room.Room, more func() bool) *gatherer {
 	return &gatherer{ctx: ctx, cfg: cfg, run: run, c: c, stats: stats, room: outputs, more: more,
-		slots: make(chan struct{}, publishing), idle: map[destination][]*batch{}}
+		slots: make(chan struct{}, publishing), idle: map[destination][]*batch{}, filling: map[destination]chan struct{}{}}
+}
+
+// fill waits for a turn to fill a batch of a destination, and gives what ends it. There are
+// as many turns as processors: filling is their work, so more batches would not be done
+// sooner, and hundreds of units would share as many batches that are all nearly empty.
+func (g *gatherer) fill(ctx context.Context, d destination) (end func(), err error) {
+	g.mu.Lock()
+	turns := g.filling[d]
+	if turns == nil {
+		turns = make(chan struct{}, runtime.GOMAXPROCS(0))
+		g.filling[d] = turns
+	}
+	g.mu.Unlock()
+	select {
+	case turns <- struct{}{}:
+		return func() { <-turns }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 var builders = sync.Pool{New: func() any { return packed.NewBuilder() }}
@@ -329,7 +350,13 @@ type outputs struct {
 
 // Cells implements stage.Outputs.
 func (o *outputs) Cells(ctx context.Context, src packed.Source, fn func(*packed.Builder) error) error {
-	b, err := o.g.take(ctx, destination{stage.Writer, src}, 0, o.alone)
+	d := destination{stage.Writer, src}
+	end, err := o.g.fill(ctx, d)
+	if err != nil {
+		return err
+	}
+	defer end()
+	b, err := o.g.take(ctx, d, 0, o.alone)
 	if err != nil {
 		return err
 	}
@@ -358,8 +385,13 @@ func (o *outputs) Request(ctx context.Context, to stage.Name, r work.Request) er
 	if to != stage.Dynamo && to != stage.FSFast && to != stage.FSSlow {
 		return fmt.Errorf("no requests go to stage %s", to)
 	}
-	size := r.Size()
-	b, err := o.g.take(ctx, destination{to: to}, size, o.alone)
+	d, size := destination{to: to}, r.Size()
+	end, err := o.g.fill(ctx, d)
+	if err != nil {
+		return err
+	}
+	defer end()
+	b, err := o.g.take(ctx, d, size, o.alone)
 	if err != nil {
 		return err
 	}

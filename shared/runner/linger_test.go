@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -84,6 +85,38 @@ func TestOutputsGoWhenTheLastMessageIsDone(t *testing.T) {
 		}
 		if waited != 2*linger+linger/2 {
 			t.Errorf("the outputs waited %v", waited)
+		}
+	})
+}
+
+// Units that are done at the same time share as many messages as there are processors.
+func TestManyUnitsShareFewMessages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var published atomic.Int64
+		cfg := &Config{Linger: 50 * time.Millisecond, Gate: func(context.Context, *stage.Run) error {
+			published.Add(1)
+			return errors.New("the test publishes nothing")
+		}}
+		g := newGatherer(t.Context(), cfg, &stage.Run{ID: "demo"}, nil, newStats(), room.New(DefaultOutputs), func() bool { return false })
+		const units = 500
+		for unit := range units {
+			go func() {
+				o := &outputs{g: g, t: newTracker()}
+				_ = o.Cells(t.Context(), packed.FeatureService, func(b *packed.Builder) error {
+					k := b.Block("a")
+					k.Begin()
+					k.Int64([]byte("v"), int64(unit))
+					k.End(b.Sample(strconv.Itoa(unit), 1))
+					time.Sleep(50 * time.Microsecond) // of the test's own clock
+					return nil
+				})
+			}()
+		}
+		synctest.Wait()
+		time.Sleep(time.Second) // of the test's own clock: all lingers are over
+		synctest.Wait()
+		if n := published.Load(); n < 1 || n > int64(runtime.GOMAXPROCS(0)) {
+			t.Errorf("%d units went in %d messages, want at most one for each of %d processors", units, n, runtime.GOMAXPROCS(0))
 		}
 	})
 }
