@@ -6,73 +6,103 @@ import (
 
 	"github.com/fastfeaturefetch/fff/shared/failure"
 	"github.com/fastfeaturefetch/fff/shared/jsonscan"
+	"github.com/fastfeaturefetch/fff/shared/packed"
 )
 
 // answer is what an answer holds for the families that were asked for. It is used again,
 // and its spans are views into the answer's body.
 type answer struct {
-	book    *nameBook
 	cells   []cell // in the order of the request
 	unasked int    // families that were not asked for
 
-	scanner jsonscan.Scanner
-	names   nameCheck
+	body    []byte
+	scanner jsonscan.Scanner // of the whole body
+	part    jsonscan.Scanner // of what one family has
 	scratch []byte
 }
 
 // cell is one family of the answer.
 type cell struct {
 	family   string
-	features []byte // its value under "features", nil if left out
-	failed   []byte // its value under "errors", nil if left out
+	features []byte        // its value under "features", nil if left out
+	failed   []byte        // its value under "errors", nil if left out
+	row      *packed.Block // in which its row is open; nil = none is
 	err      error
+	done     bool // its row is closed
 }
 
 // scratchBytes is room for usual text that has to be unescaped.
 const scratchBytes = 4 << 10
 
-func newAnswer(book *nameBook) *answer {
-	return &answer{book: book, scratch: make([]byte, 0, scratchBytes)}
-}
+func newAnswer() *answer { return &answer{scratch: make([]byte, 0, scratchBytes)} }
 
 const (
 	featuresKey = "features"
 	errorsKey   = "errors"
 )
 
-// read checks the whole body to its end and finds what it holds for each family. Its
-// error concerns all families: nothing of a broken answer is believed.
-func (a *answer) read(body []byte, families []string) error {
-	a.unasked = 0
+// read reads the whole body in one pass. Each family's features go into a row of its
+// block, which stays open until what follows is known: its error wins, and nothing of a
+// broken answer is believed. The error of read concerns all families; no row is open then.
+func (a *answer) read(body []byte, families []string, b *packed.Builder) error {
+	a.body, a.unasked = body, 0
 	a.cells = a.cells[:0]
 	for _, f := range families {
 		a.cells = append(a.cells, cell{family: f})
 	}
-	if err := a.index(body); err != nil {
-		return err
-	}
+	err := a.index(b)
 	for i := range a.cells {
-		a.cells[i].err = a.judge(&a.cells[i])
+		c := &a.cells[i]
+		if err == nil {
+			c.err = a.judge(c)
+		}
+		if err != nil || c.err != nil {
+			c.discard()
+		}
 	}
-	return nil
+	return err
 }
 
-// index finds the spans of the families.
-func (a *answer) index(body []byte) error {
+// forget lets go of the body.
+func (a *answer) forget() {
+	a.body = nil
+	a.scanner.Reset(nil)
+	a.part.Reset(nil)
+	clear(a.cells)
+}
+
+// discard drops the cell's open row.
+func (c *cell) discard() {
+	if c.row != nil {
+		c.row.Discard()
+		c.row = nil
+	}
+}
+
+// index finds what the body holds for each family.
+func (a *answer) index(b *packed.Builder) error {
 	s := &a.scanner
 	s.AllowNaN = true
-	s.Reset(body)
+	s.Reset(a.body)
 	var features, errors bool
 	s.Object()
 	for key, more := s.Next(); more; key, more = s.Next() {
 		var err error
 		switch string(key) {
 		case featuresKey:
-			err = a.section(featuresKey, &features)
+			err = a.section(featuresKey, &features, func(c *cell) bool {
+				repeated := c.features != nil
+				c.features = a.readFeatures(c, b)
+				return !repeated
+			})
 		case errorsKey:
-			err = a.section(errorsKey, &errors)
+			err = a.section(errorsKey, &errors, func(c *cell) bool {
+				repeated := c.failed != nil
+				c.failed, _ = s.Skip() // its error stays, and ends the loops
+				return !repeated
+			})
 		default:
-			s.Skip() // its error stays, and ends the loop
+			s.Skip()
 		}
 		if err != nil {
 			return err
@@ -84,8 +114,9 @@ func (a *answer) index(body []byte) error {
 	return nil
 }
 
-// section finds the spans under "features" or "errors". A null stands for an empty one.
-func (a *answer) section(name string, seen *bool) error {
+// section hands what stands under "features" or "errors" to read, family by family, which
+// is false for one that it was handed before. A null stands for an empty section.
+func (a *answer) section(name string, seen *bool, read func(*cell) bool) error {
 	s := &a.scanner
 	if *seen {
 		return bad("the answer repeats %q", name)
@@ -102,20 +133,13 @@ func (a *answer) section(name string, seen *bool) error {
 	}
 	next := 0
 	for key, more := s.Next(); more; key, more = s.Next() {
-		span, _ := s.Skip()
 		c := a.find(key, &next)
 		if c == nil {
+			s.Skip()
 			a.unasked++
-			continue
-		}
-		at := &c.features
-		if name == errorsKey {
-			at = &c.failed
-		}
-		if *at != nil {
+		} else if !read(c) {
 			return bad("the answer repeats family %q under %q", clean(c.family, excerptBytes), name)
 		}
-		*at = span
 	}
 	return nil
 }
@@ -151,7 +175,7 @@ func (a *answer) judge(c *cell) error {
 // {"code":"…","message":"…","retryable":bool}, each of which may be left out.
 func (a *answer) serviceError(span []byte) error {
 	const form = `{"code","message","retryable"}`
-	s := &a.scanner
+	s := &a.part
 	s.Reset(span)
 	var code, message, retryable jsonField
 	s.Object()

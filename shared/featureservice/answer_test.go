@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/fastfeaturefetch/fff/shared/packed"
+	"github.com/fastfeaturefetch/fff/shared/work"
 )
 
 // FuzzAnswer compares with encoding/json: what it takes for broken gives no row, and a
@@ -25,29 +26,25 @@ func FuzzAnswer(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
-	var book nameBook
-	families := []string{"a", "b"}
+	r := work.Request{UserID: "u", EpochMS: 1, Families: []string{"a", "b"}}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		a := newAnswer(&book)
-		err := a.read(body, families)
+		a, b := newAnswer(), packed.NewBuilder()
+		err := a.read(body, r.Families, b)
 		finite := !bytes.Contains(body, []byte("NaN")) && !bytes.Contains(body, []byte("Infinity"))
 		if err == nil && finite && !json.Valid(body) {
 			t.Fatal("broken JSON was taken for an answer")
 		}
-		if err != nil {
-			return
+		if err == nil {
+			err = a.closeRows(&r, b)
 		}
-		b := packed.NewBuilder()
 		rows := 0
 		for i := range a.cells {
-			c := &a.cells[i]
-			if c.err != nil {
-				continue
-			}
-			a.addRow(c, b.Block(c.family), b.Sample("u", 1))
-			if c.err == nil {
+			if a.cells[i].done {
 				rows++
 			}
+		}
+		if rows > 0 != (err == nil) || b.Rows() != rows {
+			t.Fatalf("%d rows, %d of them closed: %v", b.Rows(), rows, err)
 		}
 		var m packed.Message
 		if err := packed.Decode(b.Encode(nil, packed.FeatureService), &m); err != nil {
@@ -92,94 +89,39 @@ func compare(t *testing.T, a *answer, block *packed.BlockView, finite bool) {
 	}
 }
 
-// Names in any order, sparse or new, are known after the first row; repeated ones are
-// found whatever is known.
+// Names in any order, sparse or new, are good; repeated ones are found whatever the rows
+// before were like.
 func TestRepeatedNames(t *testing.T) {
-	var book nameBook
-	var check nameCheck
+	a, b := newAnswer(), packed.NewBuilder()
 	r := rand.New(rand.NewPCG(1, 2))
+	req := work.Request{UserID: "u", EpochMS: 1, Families: []string{"f"}}
+	row := func(names []int) string {
+		var body strings.Builder
+		for i, n := range names {
+			fmt.Fprintf(&body, `%c"name%d":1`, "{,"[min(i, 1)], n)
+		}
+		return `{"features":{"f":` + body.String() + `}}}`
+	}
+	verdict := func(names []int) error {
+		if err := a.read([]byte(row(names)), req.Families, b); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.closeRows(&req, b); (err == nil) != (a.cells[0].err == nil) {
+			t.Fatalf("%v beside %v", err, a.cells[0].err)
+		}
+		return a.cells[0].err
+	}
 	for round := range 200 {
 		names := r.Perm(3 + round)[:3+r.IntN(round+1)]
-		check.begin(&book, "f")
-		for _, n := range names {
-			if check.repeated(fmt.Append(nil, "name", n)) {
-				t.Fatalf("round %d: name%d was taken for repeated", round, n)
-			}
+		if err := verdict(names); err != nil {
+			t.Fatalf("round %d: %v", round, err)
 		}
-		again := fmt.Append(nil, "name", names[r.IntN(len(names))])
-		if !check.repeated(again) {
-			t.Fatalf("round %d: repeated %s was not seen", round, again)
-		}
-		check.end(&book, "f")
-	}
-	check.begin(&book, "other")
-	if check.repeated([]byte("name1")) || !check.repeated([]byte("name1")) {
-		t.Error("families are mixed up")
-	}
-}
-
-// Beyond what is remembered of a family, repeated names are found all the same.
-func TestRepeatedNamesBeyondTheBook(t *testing.T) {
-	var book nameBook
-	var check nameCheck
-	for range 2 {
-		check.begin(&book, "f")
-		for i := range maxKnownNames + 10 {
-			if check.repeated(fmt.Append(nil, i)) {
-				t.Fatalf("%d was taken for repeated", i)
-			}
-		}
-		if !check.repeated([]byte("17")) {
-			t.Fatal("repeated 17 was not seen")
-		}
-		check.end(&book, "f")
-	}
-	if _, ok := book.tables.Load("f"); ok {
-		t.Error("too many names are remembered")
-	}
-}
-
-// A usual answer: 20 families of 60 numbers.
-func BenchmarkAnswer(b *testing.B) {
-	const families, features = 20, 60
-	r := rand.New(rand.NewPCG(7, 7))
-	var body strings.Builder
-	var ids []string
-	body.WriteString(`{"features":{`)
-	for i := range families {
-		ids = append(ids, fmt.Sprintf("family_%02d", i))
-		fmt.Fprintf(&body, `"%s":{`, ids[i])
-		for j := range features {
-			fmt.Fprintf(&body, `"feature_%02d":%.6f`, j, r.NormFloat64()*1000)
-			if j < features-1 {
-				body.WriteString(",")
-			}
-		}
-		body.WriteString("}")
-		if i < families-1 {
-			body.WriteString(",")
+		again := names[r.IntN(len(names))]
+		if err := verdict(append(names, again)); err == nil || !strings.Contains(err.Error(), fmt.Sprintf(`"name%d" twice`, again)) {
+			t.Fatalf("round %d: repeated name%d: %v", round, again, err)
 		}
 	}
-	body.WriteString(`},"errors":{}}`)
-	data := []byte(body.String())
-	var book nameBook
-	a := newAnswer(&book)
-	builder := packed.NewBuilder()
-	b.SetBytes(int64(len(data)))
-	b.ReportAllocs()
-	for i := 0; b.Loop(); i++ {
-		if builder.Size() > 256<<10 {
-			builder.Reset()
-		}
-		if err := a.read(data, ids); err != nil {
-			b.Fatal(err)
-		}
-		sample := builder.Sample("user", int64(i))
-		for j := range a.cells {
-			a.addRow(&a.cells[j], builder.Block(a.cells[j].family), sample)
-		}
+	if b.Rows() != 200 {
+		t.Errorf("%d rows, want one for each round", b.Rows())
 	}
-	ns := float64(b.Elapsed().Nanoseconds()) / float64(b.N) / families
-	b.ReportMetric(ns/1000, "µs/family")
-	b.ReportMetric(ns/features, "ns/value")
 }

@@ -2,6 +2,7 @@ package featureservice
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -36,7 +37,6 @@ type Lane struct {
 	lane    runfile.Lane
 	limits  Limits
 	timed   Timed
-	book    nameBook
 	answers sync.Pool // of *answer
 }
 
@@ -111,14 +111,16 @@ func (l *Lane) Do(ctx context.Context, m *stage.Message, r work.Request, out sta
 	defer b.free()
 	a, _ := l.answers.Get().(*answer)
 	if a == nil {
-		a = newAnswer(&l.book)
+		a = newAnswer()
 	}
-	defer l.answers.Put(a)
-	if err := a.read(b.data, r.Families); err != nil {
+	defer func() {
+		a.forget()
+		l.answers.Put(a)
+	}()
+	if err := a.deliver(ctx, b.data, &r, out); err != nil {
 		return whole(r, err)
 	}
 	l.client.Counters.Unasked.Add(int64(a.unasked))
-	a.deliver(ctx, &r, out)
 	return a.verdicts(r)
 }
 
@@ -189,35 +191,47 @@ func whole(r work.Request, err error) []stage.Verdict[work.Request] {
 	return []stage.Verdict[work.Request]{{Rest: r, Err: err}}
 }
 
-// deliver hands the rows of the answer on. A message is closed when it has grown to its
-// target, so that it stays below what can be published.
-func (a *answer) deliver(ctx context.Context, r *work.Request, out stage.Outputs) {
-	next := 0
-	for a.skipFailed(&next) {
-		was := next
+// deliver reads an answer into rows and hands them on, in as many messages as it takes.
+// Its error concerns all families.
+func (a *answer) deliver(ctx context.Context, body []byte, r *work.Request, out stage.Outputs) error {
+	var broken error
+	read := false
+	for {
 		err := out.Cells(ctx, packed.FeatureService, func(b *packed.Builder) error {
-			sample, first := b.Sample(r.UserID, r.EpochMS), true
-			for a.skipFailed(&next) && (first || b.Size() < work.TargetPackedBytes) {
-				a.addRow(&a.cells[next], b.Block(a.cells[next].family), sample)
-				first = false
-				next++
+			if !read {
+				read = true
+				if broken = a.read(body, r.Families, b); broken != nil {
+					return broken
+				}
 			}
-			return nil
+			return a.closeRows(r, b)
 		})
-		if err != nil {
-			for next = was; a.skipFailed(&next); next++ {
-				a.cells[next].err = stopped(err)
-			}
+		switch {
+		case broken != nil:
+			return broken
+		case !read:
+			return stopped(err)
+		case err != nil && !errors.Is(err, errNoRows):
+			a.giveUp(stopped(err))
+			return nil
+		case !a.rest():
+			return nil
 		}
 	}
 }
 
-// skipFailed moves on to the next cell that has no error; false when there is none.
-func (a *answer) skipFailed(next *int) bool {
-	for *next < len(a.cells) && a.cells[*next].err != nil {
-		*next++
+// rest tells whether cells are left of which nothing is known to be wrong.
+func (a *answer) rest() bool {
+	return slices.ContainsFunc(a.cells, func(c cell) bool { return !c.done && c.err == nil })
+}
+
+// giveUp gives an error to the cells that have neither one nor a row.
+func (a *answer) giveUp(err error) {
+	for i := range a.cells {
+		if c := &a.cells[i]; !c.done && c.err == nil {
+			c.err = err
+		}
 	}
-	return *next < len(a.cells)
 }
 
 // verdicts groups the failed cells by their errors.

@@ -2,6 +2,7 @@ package featureservice
 
 import (
 	"bytes"
+	"errors"
 
 	"github.com/fastfeaturefetch/fff/shared/failure"
 	"github.com/fastfeaturefetch/fff/shared/jsonscan"
@@ -9,45 +10,89 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/work"
 )
 
-// addRow adds the features of a cell to a block as a row. A cell that cannot be a row
-// gets an error, and leaves the block as it was.
-func (a *answer) addRow(c *cell, block *packed.Block, sample uint32) {
-	block.Begin()
-	c.err = a.fill(c, block)
-	if c.err == nil && block.RowBytes() > work.MaxCellBytes {
+// readFeatures reads what stands next in the body, the features of a cell, into a row of
+// the cell's block, and gives its span. The row is left open if it is good. What is wrong
+// with any other is found when it is closed, from its span alone.
+func (a *answer) readFeatures(c *cell, b *packed.Builder) []byte {
+	s := &a.scanner
+	if s.Kind() == jsonscan.KindObject {
+		before, start, block := *s, s.Offset(), b.Block(c.family)
+		if a.fill(s, block) == nil {
+			c.row = block
+			return a.body[start:s.Offset():s.Offset()]
+		}
+		block.Discard()
+		*s = before
+	}
+	span, _ := s.Skip() // its error stays, and ends the loops over the body
+	return span
+}
+
+// errNoRows says that an answer has no row for the message that it was lent.
+var errNoRows = errors.New("the answer has no more rows")
+
+// closeRows closes the rows for a sample. It leaves those that come when the message has
+// grown to its target, so that it stays below what can be published, to the next one.
+func (a *answer) closeRows(r *work.Request, b *packed.Builder) error {
+	rows := 0
+	for i := range a.cells {
+		c := &a.cells[i]
+		switch {
+		case c.done || c.err != nil:
+		case rows > 0 && b.Size() >= work.TargetPackedBytes:
+			c.discard()
+		case a.closeRow(c, r, b):
+			rows++
+		}
+	}
+	if rows == 0 {
+		return errNoRows
+	}
+	return nil
+}
+
+// closeRow closes the row of a cell. One that is not open is read again. A cell that
+// cannot be a row gets an error, and leaves its block as it was.
+func (a *answer) closeRow(c *cell, r *work.Request, b *packed.Builder) bool {
+	if c.row == nil {
+		c.row = b.Block(c.family)
+		a.part.AllowNaN = true
+		a.part.Reset(c.features)
+		c.err = a.fill(&a.part, c.row)
+	}
+	if c.err == nil && c.row.RowBytes() > work.MaxCellBytes {
 		c.err = failure.Permanent(failure.TooLarge, "the cell is larger than %d KB", work.MaxCellBytes>>10)
 	}
 	if c.err != nil {
-		block.Discard()
-		return
+		c.discard()
+		return false
 	}
-	block.End(sample)
-	a.names.end(a.book, c.family)
+	c.row.End(b.Sample(r.UserID, r.EpochMS))
+	c.row, c.done = nil, true
+	return true
 }
 
-// fill writes the features into the open row.
-func (a *answer) fill(c *cell, block *packed.Block) error {
-	s := &a.scanner
-	s.Reset(c.features)
-	a.names.begin(a.book, c.family)
+// fill reads the object that stands next into a new row of the block. With an error the
+// row is still open.
+func (a *answer) fill(s *jsonscan.Scanner, block *packed.Block) error {
+	block.Begin()
 	s.Object()
-	for name, more := s.Next(); more; name, more = s.Next() {
-		if a.names.repeated(name) {
-			return bad("the answer names feature %q twice", clean(string(name), excerptBytes))
-		}
-		if err := a.value(name, block); err != nil {
+	for name, more := s.NextLike(block.Guess()); more; name, more = s.NextLike(block.Guess()) {
+		if err := a.value(s, name, block); err != nil {
 			return err
 		}
+		if block.Repeated() {
+			return bad("the answer names feature %q twice", clean(string(name), excerptBytes))
+		}
 	}
-	if err := s.End(); err != nil { // such as a number that float64 cannot hold
+	if err := s.Err(); err != nil { // such as a number that float64 cannot hold
 		return bad("the answer's features of the family: %v", err)
 	}
 	return nil
 }
 
 // value writes one feature. The scanner keeps its own errors.
-func (a *answer) value(name []byte, block *packed.Block) error {
-	s := &a.scanner
+func (a *answer) value(s *jsonscan.Scanner, name []byte, block *packed.Block) error {
 	switch s.Kind() {
 	case jsonscan.KindNumber:
 		if n, err := s.Number(); err == nil && n.IsInt {
