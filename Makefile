@@ -97,8 +97,8 @@ build: ## Build fff and every service into bin/
 	$(GO) build -o bin/ ./services/...
 
 .PHONY: bench
-bench: ## Measure whole jobs on backends that cost next to nothing; BENCH=-full for all of them
-	cd tests && $(GO) run ./bench $(BENCH)
+bench: ## Measure whole jobs on backends that cost next to nothing; BENCH=-full for all, -scale for a million samples
+	cd tests && $(GO) run ./bench $(BENCH_OUT) $(BENCH)
 	$(if $(findstring -full,$(BENCH)),cd tests && $(GO) run ./bench/adaptive -out ../docs/benchmarks)
 	$(if $(findstring -full,$(BENCH)),$(MAKE) story)
 
@@ -106,9 +106,18 @@ bench: ## Measure whole jobs on backends that cost next to nothing; BENCH=-full 
 story: ## Measure what each decision of the design brings, on backends with stated latencies
 	cd tests && $(GO) run ./bench/story -out ../docs/benchmarks
 
+# What takes long enough to be worth keeping is kept.
+BENCH_OUT = $(if $(filter -full -scale -latency,$(BENCH)),-out ../docs/benchmarks)
+
+# Each benchmark runs so many times, so that benchstat can tell a difference from noise:
+#   make microbench > old.txt; (change something); make microbench > new.txt
+#   go run golang.org/x/perf/cmd/benchstat@latest old.txt new.txt
+MICRO ?= .
+MICRO_COUNT ?= 6
+
 .PHONY: microbench
-microbench: ## Run the benchmarks of the hot paths
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+microbench: ## Run the benchmarks of the hot paths, for benchstat; MICRO=<pattern> chooses some
+	@$(GO) test -run '^$$' -bench '$(MICRO)' -benchmem -count $(MICRO_COUNT) ./... | grep -v -e 'no test files' -e '^ok ' -e '^PASS'
 
 .PHONY: fmt
 fmt: ## Format the code

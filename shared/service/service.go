@@ -85,12 +85,17 @@ func untilSignal() context.Context {
 	return ctx
 }
 
-func run[C any](ctx context.Context, name string, make func(context.Context, C, Deps) (Service, error)) error {
+func run[C any](ctx context.Context, name string, make func(context.Context, C, Deps) (Service, error)) (err error) {
 	var p process[C]
 	if err := errors.Join(settings.Load(&p.Common), settings.Load(&p.Process), settings.Load(&p.Own)); err != nil {
 		return err
 	}
 	limitMemory(p.Own)
+	stopProfile, err := Profile(p.Process.CPUProfile)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stopProfile()) }()
 	instance := NewInstance()
 	log, err := telemetry.NewLogger(os.Stderr, p.Common.Log.Level, p.Common.Log.Format)
 	if err != nil {

@@ -62,6 +62,7 @@ const DefaultHTTPAddr = ":8080"
 type Process struct {
 	HTTPAddr      string        `envconfig:"FFF_HTTP_ADDR" desc:"Address of /healthz, /readyz and /metrics, as host:port, or off. When unset a service uses :8080 and fff serves none."`
 	ShutdownGrace time.Duration `envconfig:"FFF_SHUTDOWN_GRACE" default:"30s" min:"0s" max:"1h" desc:"How long work in flight may take to finish after SIGTERM; what remains is given back to the queue."`
+	CPUProfile    string        `envconfig:"FFF_CPU_PROFILE" desc:"File to which a CPU profile is written, from the start of the services to their end; go tool pprof reads it. None when unset."`
 }
 
 // HTTPOff is the value of FFF_HTTP_ADDR that serves nothing.

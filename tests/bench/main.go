@@ -4,8 +4,10 @@
 //	go run ./bench                # some two minutes
 //	go run ./bench -full          # every scenario, medians of three
 //	go run ./bench -only hits-100 # those whose names contain it
+//	go run ./bench -latency       # backends that take their time, a service with 200 threads
+//	go run ./bench -scale         # 10,000, 100,000 and a million samples: half an hour, 40 GB
 //
-// It prints a table, and writes it as Markdown and JSON to -out.
+// It prints tables. With -out it writes them as Markdown and JSON with plots.
 package main
 
 import (
@@ -29,65 +31,137 @@ func main() {
 
 type options struct {
 	full    bool
+	latency bool
+	scale   bool
 	only    string
 	out     string
 	samples int
 	repeat  int
+	sizes   string
+	seconds int
+}
+
+func flags() *options {
+	var o options
+	flag.BoolVar(&o.full, "full", false, "every scenario, medians of three")
+	flag.BoolVar(&o.latency, "latency", false, "backends that take their time, alone")
+	flag.BoolVar(&o.scale, "scale", false, "jobs of several sizes, alone")
+	flag.StringVar(&o.only, "only", "", "the scenarios whose names contain this")
+	flag.StringVar(&o.out, "out", "", "directory for what is printed, as Markdown and JSON, and for plots; none when left out")
+	flag.IntVar(&o.samples, "samples", 0, "samples of a job; 5,000, or 20,000 with -full, when left out")
+	flag.IntVar(&o.repeat, "repeat", 0, "times that each scenario is run; 1, or 3 with -full, when left out")
+	flag.StringVar(&o.sizes, "sizes", "10000,100000,1000000", "samples of the jobs of -scale")
+	flag.IntVar(&o.seconds, "seconds", 60, "how long a job of -latency takes at the bound")
+	flag.Parse()
+	usual, times := 5_000, 1
+	if o.full {
+		usual, times = 20_000, 3
+	}
+	if o.samples == 0 {
+		o.samples = usual
+	}
+	if o.repeat == 0 {
+		o.repeat = times
+	}
+	return &o
 }
 
 func run(ctx context.Context) error {
-	if len(os.Args) > 1 && os.Args[1] == "stub" {
-		return serveStub(ctx, os.Args[2:])
-	}
-	var o options
-	flag.BoolVar(&o.full, "full", false, "every scenario, medians of three")
-	flag.StringVar(&o.only, "only", "", "the scenarios whose names contain this")
-	flag.StringVar(&o.out, "out", "", "directory for results.json and results.md; none when left out")
-	flag.IntVar(&o.samples, "samples", 0, "samples of a job; 20,000 when left out")
-	flag.IntVar(&o.repeat, "repeat", 0, "times that each scenario is run; 1, or 3 with -full")
-	flag.Parse()
-	if o.samples == 0 {
-		o.samples = 20_000
-	}
-	if o.repeat == 0 {
-		o.repeat = 1
-		if o.full {
-			o.repeat = 3
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "stub":
+			return serveStub(ctx, os.Args[2:])
+		case "calibrate":
+			return printFigures()
 		}
 	}
+	o := flags()
 	p, err := build(ctx)
 	if err != nil {
 		return err
 	}
 	defer p.remove()
-	results, err := measureAll(ctx, p, &o)
+	switch {
+	case o.latency:
+		return p.latency(ctx, o)
+	case o.scale:
+		return p.scale(ctx, o)
+	}
+	if err := p.scenarios(ctx, o); err != nil || !o.full || o.only != "" {
+		return err
+	}
+	return p.latency(ctx, o)
+}
+
+// chosen gives the scenarios that are to be measured.
+func (o *options) chosen() []scenario {
+	var list []scenario
+	for _, s := range scenarios {
+		if o.only == "" && (o.full || !s.Full) || o.only != "" && strings.Contains(s.Name, o.only) {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// scenarios measures whole jobs on backends without latency. The speed of the machine is
+// measured before, between and after them.
+func (p *programs) scenarios(ctx context.Context, o *options) error {
+	rep := newReport(o)
+	before, err := speed(ctx)
 	if err != nil {
 		return err
 	}
-	report := newReport(results, &o)
-	fmt.Print("\n", report.markdown())
+	rep.Speed = append(rep.Speed, before)
+	for _, s := range o.chosen() {
+		r, err := p.repeated(ctx, s, o)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.Name, err)
+		}
+		after, err := speed(ctx)
+		if err != nil {
+			return err
+		}
+		r.Factor = (before.Factor() + after.Factor()) / 2
+		rep.Speed, before = append(rep.Speed, after), after
+		rep.Results = append(rep.Results, *r)
+	}
+	fmt.Print("\n", rep.markdown())
 	if o.out == "" {
 		return nil
 	}
-	return report.write(o.out)
+	return rep.write(o.out)
 }
 
-func measureAll(ctx context.Context, p *programs, o *options) ([]result, error) {
-	var results []result
-	for _, s := range scenarios {
-		if o.only != "" && !strings.Contains(s.Name, o.only) || o.only == "" && !o.full && s.Full {
-			continue
+// repeated runs a scenario several times, and once more under the profiler.
+func (p *programs) repeated(ctx context.Context, s scenario, o *options) (*result, error) {
+	if s.OneAMessage {
+		if err := p.buildVariant(ctx); err != nil {
+			return nil, err
 		}
-		var tries []result
-		for range o.repeat {
-			r, err := p.measure(ctx, s, o)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", s.Name, err)
-			}
-			fmt.Fprintf(os.Stderr, "%-24s %8.0f families/s  %6.1f CPU-s per 1M families  peak %s\n", s.Name, r.PerSecond, r.CPUPerMillion, mebibytes(r.peak()))
-			tries = append(tries, *r)
-		}
-		results = append(results, median(tries))
 	}
-	return results, nil
+	var tries []result
+	for range o.repeat {
+		r, err := p.measure(ctx, s, o.samples)
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(os.Stderr, "%-24s %8.0f families/s  %6.1f CPU-s per 1M families  peak %s\n", s.Name, r.PerSecond, r.CPUPerMillion, mebibytes(r.peak()))
+		tries = append(tries, *r)
+	}
+	r := median(tries)
+	switch {
+	case s.Separate:
+		r.Stages = r.byProcess()
+	case o.full || s.Profiled:
+		shares, err := p.profiled(ctx, s, o.samples)
+		if err != nil {
+			return nil, err
+		}
+		r.Stages = map[string]float64{}
+		for name, share := range shares {
+			r.Stages[name] = share * r.CPUPerMillion
+		}
+	}
+	return &r, nil
 }

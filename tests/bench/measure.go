@@ -1,18 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/fastfeaturefetch/fff/tests/bench/stub"
@@ -21,19 +18,21 @@ import (
 // result is one measured job.
 type result struct {
 	scenario
-	Samples       int              `json:"samples"`
-	Cells         int              `json:"cells"`
-	Wall          float64          `json:"wall_seconds"`
-	PerSecond     float64          `json:"families_per_second"`
-	CPU           float64          `json:"cpu_seconds"` // of the pipeline and the broker, without the stub
-	CPUPerMillion float64          `json:"cpu_seconds_per_million_families"`
-	Processes     map[string]usage `json:"processes"`
-	Stub          stub.Counted     `json:"stub"`
-	StubCPU       float64          `json:"stub_cpu_seconds"`
-	Messages      int64            `json:"messages_per_million_families,omitempty"` // into the broker; separate processes only
-	MessageBytes  int64            `json:"message_bytes_per_million_families,omitempty"`
-	Stored        map[string]int64 `json:"stored_per_million_families,omitempty"` // messages, by stream; the rest are pulls, acks and questions
-	Sent          map[string]int64 `json:"sent_per_million_families,omitempty"`   // messages into the broker, by process
+	Samples       int                `json:"samples"`
+	Cells         int                `json:"cells"`
+	Wall          float64            `json:"wall_seconds"`
+	PerSecond     float64            `json:"families_per_second"`
+	CPU           float64            `json:"cpu_seconds"` // of the pipeline and the broker, without the stub
+	CPUPerMillion float64            `json:"cpu_seconds_per_million_families"`
+	Processes     map[string]usage   `json:"processes"`
+	Stub          stub.Counted       `json:"stub"`
+	StubCPU       float64            `json:"stub_cpu_seconds"`
+	Messages      int64              `json:"messages_per_million_families,omitempty"` // into the broker; separate processes only
+	MessageBytes  int64              `json:"message_bytes_per_million_families,omitempty"`
+	Stored        map[string]int64   `json:"stored_per_million_families,omitempty"` // messages, by stream; the rest are pulls, acks and questions
+	Sent          map[string]int64   `json:"sent_per_million_families,omitempty"`   // messages into the broker, by process
+	Factor        float64            `json:"speed_factor"`                          // of the machine, around it; see calibrate
+	Stages        map[string]float64 `json:"cpu_seconds_by_stage_per_million_families,omitempty"`
 }
 
 // peak gives the largest resident memory of a process.
@@ -46,33 +45,53 @@ func (r *result) peak() int64 {
 }
 
 // measure runs the job of a scenario once.
-func (p *programs) measure(ctx context.Context, s scenario, o *options) (*result, error) {
+func (p *programs) measure(ctx context.Context, s scenario, samples int) (*result, error) {
+	return p.try(ctx, s, samples, nil)
+}
+
+// trial is what else a job is to do.
+type trial struct {
+	profile string              // file of a CPU profile of the all-in-one process
+	during  func(q *process)    // called when the all-in-one process has started
+	after   func(*output) error // looks at what the job has left behind
+}
+
+// output is what a job has left behind.
+type output struct{ dataset, records string }
+
+// try runs the job of a scenario once.
+func (p *programs) try(ctx context.Context, s scenario, samples int, t *trial) (*result, error) {
+	if t == nil {
+		t = &trial{}
+	}
 	dir, err := os.MkdirTemp("", "fff-bench-job-")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	records, err := writeRecords(dir, o.samples)
+	records, err := writeRecords(dir, samples)
 	if err != nil {
 		return nil, err
 	}
-	back, err := startStub(stub.Config{Layout: s.Layout, HitRatio: s.Hits, Features: features})
+	cfg := s.delays
+	cfg.Layout, cfg.HitRatio, cfg.Features = s.Layout, s.Hits, features
+	back, err := startStub(cfg)
 	if err != nil {
 		return nil, err
 	}
-	job := filepath.Join(dir, "run.yaml")
-	if err := os.WriteFile(job, []byte(s.runFile("http://"+back.addr+"/features", filepath.Join(dir, "out"))), 0o644); err != nil {
+	job, out := filepath.Join(dir, "run.yaml"), filepath.Join(dir, "out")
+	if err := os.WriteFile(job, []byte(s.runFile("http://"+back.addr+"/features", out)), 0o644); err != nil {
 		return nil, err
 	}
 	env := []string{
 		"AWS_ENDPOINT_URL_DYNAMODB=http://" + back.addr, "AWS_REGION=eu-west-1", "AWS_ACCESS_KEY_ID=bench", "AWS_SECRET_ACCESS_KEY=bench",
-		"FFF_HTTP_ADDR=off",
+		"FFF_HTTP_ADDR=off", "FFF_CPU_PROFILE=" + t.profile,
 	}
-	r := &result{scenario: s, Samples: o.samples, Cells: o.samples * families, Processes: map[string]usage{}}
+	r := &result{scenario: s, Samples: samples, Cells: samples * families, Processes: map[string]usage{}}
 	if s.Separate {
 		err = p.apart(ctx, r, dir, job, records, env)
 	} else {
-		err = p.together(ctx, r, job, records, env)
+		err = p.together(ctx, r, t, job, records, env)
 	}
 	u, counted, stubErr := back.finish()
 	if err := errors.Join(err, stubErr); err != nil {
@@ -84,15 +103,25 @@ func (p *programs) measure(ctx context.Context, s scenario, o *options) (*result
 	}
 	r.PerSecond = float64(r.Cells) / r.Wall
 	r.CPUPerMillion = r.CPU / float64(r.Cells) * 1e6
-	return r, nil
+	if t.after != nil {
+		err = t.after(&output{filepath.Join(out, "bench"), records})
+	}
+	return r, err
 }
 
 // together runs the job in one process.
-func (p *programs) together(ctx context.Context, r *result, job, records string, env []string) error {
+func (p *programs) together(ctx context.Context, r *result, t *trial, job, records string, env []string) error {
+	program := "fff"
+	if r.OneAMessage {
+		program = oneAMessage
+	}
 	begin := time.Now()
-	q, err := p.start("fff", io.Discard, env, "run", "-f", job, "--records", records, "--progress", "none")
+	q, err := p.start(program, io.Discard, env, "run", "-f", job, "--records", records, "--progress", "none")
 	if err != nil {
 		return err
+	}
+	if t.during != nil {
+		t.during(q)
 	}
 	u, err := q.wait(ctx)
 	r.Wall = time.Since(begin).Seconds()
@@ -150,89 +179,15 @@ func (p *programs) apart(ctx context.Context, r *result, dir, job, records strin
 	}
 	u, err := client.wait(ctx)
 	r.Wall = time.Since(begin).Seconds()
-	r.Processes["fff (submits)"] = u
+	r.Processes[submits] = u
 	if err != nil {
 		return err
 	}
 	return r.traffic(ctx, monitor)
 }
 
-// traffic asks the broker for what came into it.
-func (r *result) traffic(ctx context.Context, port int) error {
-	perMillion := func(n int64) int64 { return n * 1_000_000 / int64(r.Cells) }
-	var varz struct {
-		InMsgs  int64 `json:"in_msgs"`
-		InBytes int64 `json:"in_bytes"`
-	}
-	var jsz struct {
-		Accounts []struct {
-			Streams []struct {
-				Name  string `json:"name"`
-				State struct {
-					LastSeq int64 `json:"last_seq"`
-				} `json:"state"`
-			} `json:"stream_detail"`
-		} `json:"account_details"`
-	}
-	var connz struct {
-		Connections []struct {
-			Name   string `json:"name"`
-			InMsgs int64  `json:"in_msgs"`
-		} `json:"connections"`
-	}
-	if err := errors.Join(ask(ctx, port, "varz", &varz), ask(ctx, port, "jsz?streams=true", &jsz), ask(ctx, port, "connz", &connz)); err != nil {
-		return err
-	}
-	r.Sent = map[string]int64{}
-	for _, c := range connz.Connections {
-		name, _, _ := strings.Cut(c.Name, ".")
-		r.Sent[name] += perMillion(c.InMsgs)
-	}
-	r.Messages, r.MessageBytes = perMillion(varz.InMsgs), perMillion(varz.InBytes)
-	r.Stored = map[string]int64{}
-	for _, a := range jsz.Accounts {
-		for _, s := range a.Streams {
-			r.Stored[s.Name] = perMillion(s.State.LastSeq)
-		}
-	}
-	return nil
-}
-
-// ask reads a page of the broker's monitoring.
-func ask(ctx context.Context, port int, page string, into any) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/%s", port, page), nil)
-	if err != nil {
-		return err
-	}
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = answer.Body.Close() }()
-	return json.NewDecoder(answer.Body).Decode(into)
-}
-
-// reachable waits until something listens on a port.
-func reachable(ctx context.Context, port int) error {
-	for deadline := time.Now().Add(30 * time.Second); ; {
-		c, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
-		if err == nil {
-			return c.Close()
-		}
-		if ctx.Err() != nil || time.Now().After(deadline) {
-			return fmt.Errorf("nats-server does not listen: %w", err)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-}
-
 // median gives the try with the median cost.
 func median(tries []result) result {
-	slices.SortFunc(tries, func(a, b result) int {
-		if a.CPUPerMillion < b.CPUPerMillion {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(tries, func(a, b result) int { return cmp.Compare(a.CPUPerMillion, b.CPUPerMillion) })
 	return tries[len(tries)/2]
 }

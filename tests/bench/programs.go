@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -23,7 +24,7 @@ import (
 var services = []string{"ingest", "dynamo-fetcher", "fs-fast", "fs-slow", "writer", "orchestrator"}
 
 // programs are the binaries that are measured, in a directory of their own.
-type programs struct{ dir string }
+type programs struct{ dir, root string }
 
 // build builds the programs as a release would be, and nats-server beside them.
 func build(ctx context.Context) (*programs, error) {
@@ -36,9 +37,42 @@ func build(ctx context.Context) (*programs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("where the system's module is: %w", err)
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", dir, "./services/...", "github.com/nats-io/nats-server/v2")
-	cmd.Dir, cmd.Env, cmd.Stderr = strings.TrimSpace(string(root)), append(os.Environ(), "GOWORK=off"), os.Stderr
-	return &programs{dir}, cmd.Run()
+	p := &programs{dir: dir, root: strings.TrimSpace(string(root))}
+	return p, p.goBuild(ctx, "-o", dir, "./services/...", "github.com/nats-io/nats-server/v2")
+}
+
+func (p *programs) goBuild(ctx context.Context, args ...string) error {
+	cmd := exec.CommandContext(ctx, "go", append([]string{"build"}, args...)...)
+	cmd.Dir, cmd.Env, cmd.Stderr = p.root, append(os.Environ(), "GOWORK=off"), os.Stderr
+	return cmd.Run()
+}
+
+// oneAMessage names the program that sends the lanes one request a message.
+const oneAMessage = "fff-one-a-message"
+
+var perLane = regexp.MustCompile(`(?m)^(\s*MaxRequestsPerLane\s*=\s*)\d+`)
+
+// buildVariant builds it: the number is no setting, so the compiler is given another file in
+// the place of the one that has it.
+func (p *programs) buildVariant(ctx context.Context) error {
+	source := filepath.Join(p.root, "shared", "work", "work.go")
+	text, err := os.ReadFile(source)
+	if err != nil {
+		return err
+	}
+	if !perLane.Match(text) {
+		return fmt.Errorf("%s has no MaxRequestsPerLane", source)
+	}
+	changed, overlay := filepath.Join(p.dir, "work.go"), filepath.Join(p.dir, "overlay.json")
+	replace, err := json.Marshal(map[string]map[string]string{"Replace": {source: changed}})
+	if err != nil {
+		return err
+	}
+	err = errors.Join(os.WriteFile(changed, perLane.ReplaceAll(text, []byte("${1}1")), 0o644), os.WriteFile(overlay, replace, 0o644))
+	if err != nil {
+		return err
+	}
+	return p.goBuild(ctx, "-overlay", overlay, "-o", filepath.Join(p.dir, oneAMessage), "./services/fff/cmd/fff")
 }
 
 func (p *programs) remove() { _ = os.RemoveAll(p.dir) }
@@ -55,10 +89,11 @@ type process struct {
 	cmd    *exec.Cmd
 	stderr bytes.Buffer
 	ended  chan error
+	gone   chan struct{} // closed when it has ended
 }
 
 func (p *programs) start(name string, stdout io.Writer, env []string, args ...string) (*process, error) {
-	q := &process{name: name, cmd: exec.Command(filepath.Join(p.dir, name), args...), ended: make(chan error, 1)}
+	q := &process{name: name, cmd: exec.Command(filepath.Join(p.dir, name), args...), ended: make(chan error, 1), gone: make(chan struct{})}
 	return q, q.start(stdout, env)
 }
 
@@ -67,7 +102,7 @@ func (q *process) start(stdout io.Writer, env []string) error {
 	if err := q.cmd.Start(); err != nil {
 		return err
 	}
-	go func() { q.ended <- q.cmd.Wait() }()
+	go func() { q.ended <- q.cmd.Wait(); close(q.gone) }()
 	return nil
 }
 
@@ -127,7 +162,7 @@ func startStub(cfg stub.Config) (*stubProcess, error) {
 	if err != nil {
 		return nil, err
 	}
-	q := &process{name: "stub", cmd: exec.Command(self, "stub", string(arg)), ended: make(chan error, 1)}
+	q := &process{name: "stub", cmd: exec.Command(self, "stub", string(arg)), ended: make(chan error, 1), gone: make(chan struct{})}
 	if err := q.start(w, nil); err != nil {
 		return nil, err
 	}

@@ -2,65 +2,82 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
+
+	"github.com/fastfeaturefetch/fff/tests/bench/calibrate"
+	"github.com/fastfeaturefetch/fff/tests/bench/stages"
 )
+
+// submits names the process that gives a job to a fleet and follows it.
+const submits = "fff (submits)"
 
 // report is what was measured, and where.
 type report struct {
-	Machine string   `json:"machine"`
-	Go      string   `json:"go"`
-	Repeat  int      `json:"repeat"`
-	Results []result `json:"results"`
+	Machine string              `json:"machine"`
+	Repeat  int                 `json:"repeat"`
+	Speed   []calibrate.Figures `json:"speed"` // before, between and after the scenarios
+	Results []result            `json:"results"`
 }
 
-func newReport(results []result, o *options) *report {
-	return &report{
-		Machine: fmt.Sprintf("%s/%s, %d CPUs%s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), cpuModel()),
-		Go:      runtime.Version(), Repeat: o.repeat, Results: results,
-	}
-}
-
-// cpuModel gives ", <model>" where the system tells it.
-func cpuModel() string {
-	data, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return ""
-	}
-	for line := range strings.Lines(string(data)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			return ", " + strings.TrimSpace(value)
-		}
-	}
-	return ""
-}
-
-func mebibytes(n int64) string { return fmt.Sprintf("%d MiB", n>>20) }
+func newReport(o *options) *report { return &report{Machine: machine(), Repeat: o.repeat} }
 
 // markdown gives the tables.
 func (r *report) markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, %s; medians of %d. %d families of %d features; a family is a cell.\n\n", r.Machine, r.Go, r.Repeat, families, features)
-	b.WriteString("| scenario | samples | families/s | CPU-s per 1M families | stub's CPU-s | peak of a process |\n|---|---|---|---|---|---|\n")
+	fmt.Fprintf(&b, "%s; medians of %d. %d families of %d features; a family is a cell. CPU time is that of the pipeline and the broker, without the stub's. Bars are those of the project's goals; the floor is what the parts of the job cost by themselves on the reference machine.\n\n", r.Machine, r.Repeat, families, features)
+	b.WriteString("| scenario | samples | families/s | at reference speed | bar | CPU-s per 1M | speed factor | at reference speed | bar | floor | stub's CPU-s per 1M | peak of a process |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, x := range r.Results {
-		fmt.Fprintf(&b, "| %s | %d | %.0f | %.1f | %.1f | %s |\n", x.Name, x.Samples, x.PerSecond, x.CPUPerMillion, x.StubCPU/float64(x.Cells)*1e6, mebibytes(x.peak()))
+		fmt.Fprintf(&b, "| %s | %d | %.0f | %.0f | %s | %.1f | %.2f | %.1f | %s | %s | %.1f | %s |\n", x.Name, x.Samples,
+			x.PerSecond, x.PerSecond*x.Factor, given(x.BarRate), x.CPUPerMillion, x.Factor, x.CPUPerMillion/x.Factor, given(x.Bar), given(x.Floor),
+			x.StubCPU/float64(x.Cells)*1e6, mebibytes(x.peak()))
 	}
+	b.WriteString("\n## By stage\n\nCPU-seconds per 1M families, as measured. A stage that is a process has what the process took. In one process each stage has its share of a CPU profile of one more try; what a stage allocates has its own collector's help in its share.\n\n")
+	r.byStage(&b)
 	for _, x := range r.Results {
-		if !x.Separate {
+		x.traffics(&b)
+	}
+	b.WriteString("\n## How fast the machine was\n\n" + speedTable(r.Speed...))
+	return b.String()
+}
+
+// given writes what a scenario has a number for.
+func given(v float64) string {
+	if v == 0 {
+		return ""
+	}
+	return fmt.Sprint(v)
+}
+
+func (r *report) byStage(b *strings.Builder) {
+	fmt.Fprintf(b, "| scenario | %s |\n|---|%s\n", strings.Join(stages.Order, " | "), strings.Repeat("---|", len(stages.Order)))
+	for _, x := range r.Results {
+		if x.Stages == nil {
 			continue
 		}
-		fmt.Fprintf(&b, "\n%s: %d messages and %s into the broker per 1M families, acks and pulls included; stored of these:%s.\n\n| process | CPU-s per 1M families | messages into the broker | peak |\n|---|---|---|---|\n", x.Name, x.Messages, mebibytes(x.MessageBytes), x.stored())
-		for _, name := range x.order() {
-			u := x.Processes[name]
-			fmt.Fprintf(&b, "| %s | %.2f | %d | %s |\n", name, u.CPU/float64(x.Cells)*1e6, x.Sent[name], mebibytes(u.Peak))
+		fmt.Fprintf(b, "| %s |", x.Name)
+		for _, name := range stages.Order {
+			fmt.Fprintf(b, " %.2f |", x.Stages[name])
 		}
+		b.WriteByte('\n')
 	}
-	return b.String()
+}
+
+// traffics tells of a fleet's processes and what they sent to the broker.
+func (r *result) traffics(b *strings.Builder) {
+	if !r.Separate {
+		return
+	}
+	fmt.Fprintf(b, "\n%s: %d messages and %s into the broker per 1M families, acks and pulls included; stored of these:%s.\n\n| process | CPU-s per 1M families | messages into the broker | peak |\n|---|---|---|---|\n", r.Name, r.Messages, mebibytes(r.MessageBytes), r.stored())
+	for _, name := range order() {
+		u := r.Processes[name]
+		fmt.Fprintf(b, "| %s | %.2f | %d | %s |\n", name, u.CPU/float64(r.Cells)*1e6, r.Sent[name], mebibytes(u.Peak))
+	}
 }
 
 // stored gives the messages of each stream that had some.
@@ -75,25 +92,52 @@ func (r *result) stored() string {
 }
 
 // order gives the names of the processes as the work flows.
-func (r *result) order() []string {
-	names := []string{"fff (submits)", "nats-server"}
+func order() []string {
+	names := []string{submits, "nats-server"}
 	for _, s := range services {
 		names = append(names, "fff-"+s)
 	}
 	return names
 }
 
-// write writes results.md and results.json.
+// speedTable gives what the pieces of work cost at several times.
+func speedTable(all ...calibrate.Figures) string {
+	var b strings.Builder
+	b.WriteString(calibrate.Definition + " \"At reference speed\" is what was measured, divided by it (CPU time) or times it (families/s); it is a computed number, not one that was seen.\n\n| CPU time of | unit | reference machine | here, the least | mean | most | ratio of the means |\n|---|---|---|---|---|---|---|\n")
+	mean := calibrate.Mean(all...)
+	for i, ref := range calibrate.References {
+		least, most := all[0][i], all[0][i]
+		for _, f := range all {
+			least, most = min(least, f[i]), max(most, f[i])
+		}
+		ratio := ""
+		if ref.On > 0 {
+			ratio = fmt.Sprintf("%.2f", mean[i]/ref.On)
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %.0f | %.0f | %.0f | %s |\n", ref.Name, ref.Unit, given(ref.On), least, mean[i], most, ratio)
+	}
+	return b.String()
+}
+
+// write writes results.md, results.json and the plots.
 func (r *report) write(dir string) error {
+	text := "# Results\n\n" + r.markdown() + "\n![CPU-seconds by stage](stages.svg)\n\n![Families a second](throughput.svg)\n"
+	if err := writeBoth(dir, "results", text, r); err != nil {
+		return err
+	}
+	return errors.Join(r.plotStages(filepath.Join(dir, "stages.svg")), r.plotThroughput(filepath.Join(dir, "throughput.svg")))
+}
+
+// writeBoth writes <name>.md and <name>.json.
+func writeBoth(dir, name, text string, data any) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	data, err := json.MarshalIndent(r, "", "  ")
+	j, err := json.MarshalIndent(data, "", "  ")
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "results.json"), append(data, '\n'), 0o644); err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(dir, "results.md"), []byte("# Results\n\n"+r.markdown()), 0o644)
+	return errors.Join(
+		os.WriteFile(filepath.Join(dir, name+".json"), append(j, '\n'), 0o644),
+		os.WriteFile(filepath.Join(dir, name+".md"), []byte(text), 0o644))
 }

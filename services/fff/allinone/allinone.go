@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/pprof"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -70,6 +71,8 @@ type System struct {
 	closers []func()
 	sandbox *sandbox.Sandbox
 	probes  *telemetry.Server
+
+	stopProfile func() error
 }
 
 // Start starts the system and returns when it takes requests. What it started before an
@@ -86,6 +89,9 @@ func Start(ctx context.Context, o Options) (s *System, err error) {
 	}()
 	cfg, err := loadSettings()
 	if err != nil {
+		return s, err
+	}
+	if s.stopProfile, err = service.Profile(cfg.Process.CPUProfile); err != nil {
 		return s, err
 	}
 	store, err := filepath.Abs(o.Store)
@@ -141,15 +147,19 @@ func (s *System) startServices(ctx context.Context, o Options, cfg serviceSettin
 	var errs error
 	prepare := func(name string, make func(service.Deps) (service.Service, error)) func(context.Context) error {
 		program, instance := "fff-"+name, service.NewInstance() // as where it runs by itself
-		client, err := s.connect(ctx, o, program)
-		if err != nil {
+		var one service.Service
+		labelled(ctx, program, func(ctx context.Context) {
+			client, err := s.connect(ctx, o, program)
+			if err != nil {
+				errs = errors.Join(errs, err)
+				return
+			}
+			one, err = make(service.Deps{Client: client, Instance: instance, Metrics: metrics, Log: telemetry.ForInstance(o.Log, program, instance), Grace: cfg.Process.ShutdownGrace})
 			errs = errors.Join(errs, err)
-			return nil
-		}
-		one, err := make(service.Deps{Client: client, Instance: instance, Metrics: metrics, Log: telemetry.ForInstance(o.Log, program, instance), Grace: cfg.Process.ShutdownGrace})
-		errs = errors.Join(errs, err)
-		return func(ctx context.Context) error {
-			if err := one.Run(ctx); err != nil {
+		})
+		return func(ctx context.Context) (err error) {
+			labelled(ctx, program, func(ctx context.Context) { err = one.Run(ctx) })
+			if err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
 			return nil
@@ -173,6 +183,12 @@ func (s *System) startServices(ctx context.Context, o Options, cfg serviceSettin
 	var err error
 	s.probes, err = telemetry.Serve(cfg.Process.HTTPAddr, telemetry.Handler(registry, func() telemetry.State { return telemetry.Ready }))
 	return err
+}
+
+// labelled does work under the label that tells, in a CPU profile, whose it is. Goroutines
+// that are started in it have the label too.
+func labelled(ctx context.Context, program string, work func(context.Context)) {
+	pprof.Do(ctx, pprof.Labels("service", program), work)
 }
 
 // run runs the services until s.stop is called. The leader ends when the others have: what
@@ -278,6 +294,9 @@ func (s *System) Stop(ctx context.Context) error {
 	}
 	if s.server != nil {
 		errs = errors.Join(errs, s.server.Stop(ctx))
+	}
+	if s.stopProfile != nil {
+		errs = errors.Join(errs, s.stopProfile())
 	}
 	return errs
 }

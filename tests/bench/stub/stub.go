@@ -38,6 +38,8 @@ type Counts struct {
 	Requests atomic.Int64 // to the feature service
 	Families atomic.Int64 // in them
 	BusyNS   atomic.Int64 // of the feature service's threads, all together
+	FirstNS  atomic.Int64 // since 1970, when the feature service was first asked
+	LastNS   atomic.Int64 // and had last answered
 }
 
 // Server is both stand-ins: POST / is DynamoDB, POST /features the feature service.
@@ -137,6 +139,7 @@ func (s *Server) hit(key []byte) bool {
 // features answers {…"feature_families":["…","…"]…}.
 func (s *Server) features(out *bytes.Buffer, body []byte) {
 	s.Counts.Requests.Add(1)
+	s.Counts.FirstNS.CompareAndSwap(0, time.Now().UnixNano())
 	list, user := between(body, `"feature_families":[`, `]`), xxh3.Hash(between(body, `"user_id":"`, `"`))
 	latency := s.cfg.SlowLatency
 	if bytes.IndexByte(list, ',') >= 0 {
@@ -148,6 +151,7 @@ func (s *Server) features(out *bytes.Buffer, body []byte) {
 	}
 	time.Sleep(latency)
 	s.Counts.BusyNS.Add(int64(latency))
+	s.Counts.LastNS.Store(time.Now().UnixNano()) // of several at once either is as good
 	out.WriteString(`{"features":{`)
 	for i, family := range bytes.Split(list, []byte(",")) {
 		s.Counts.Families.Add(1)
@@ -174,9 +178,11 @@ type Counted struct {
 	Requests int64 `json:"requests"`
 	Families int64 `json:"families"`
 	BusyNS   int64 `json:"busy_ns"`
+	FirstNS  int64 `json:"first_ns,omitempty"`
+	LastNS   int64 `json:"last_ns,omitempty"`
 }
 
 // Read gives the counts.
 func (c *Counts) Read() Counted {
-	return Counted{c.Calls.Load(), c.Keys.Load(), c.Requests.Load(), c.Families.Load(), c.BusyNS.Load()}
+	return Counted{c.Calls.Load(), c.Keys.Load(), c.Requests.Load(), c.Families.Load(), c.BusyNS.Load(), c.FirstNS.Load(), c.LastNS.Load()}
 }
