@@ -221,8 +221,8 @@ func (s *Service) done(run string, epoch uint64, keys []sample.Key) ([][]uint64,
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if !j.restored || j.rec.Epoch != epoch {
-		return nil, fmt.Errorf("run %s is not at epoch %d here", run, epoch)
+	if !j.restored || j.rec.Epoch != epoch || j.watch.failedCells == nil {
+		return nil, fmt.Errorf("run %s is not at epoch %d here, or is being written up", run, epoch)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), doneTimeout)
 	defer cancel()

@@ -64,6 +64,7 @@ func (j *job) finalise(ctx context.Context) error {
 	if err := j.rollForward(ctx); err != nil {
 		return err
 	}
+	j.watch.ledger, j.watch.failedCells = nil, nil // made of what is forgotten now: the proof has its own
 	if err := j.load(ctx); err != nil {
 		return err
 	}

@@ -284,7 +284,7 @@ func (j *job) restore(ctx context.Context) error {
 		return err
 	}
 	j.restored = true
-	j.watch.reset(j.file)
+	j.watch.reset(j)
 	j.watch.countLive(j)
 	return nil
 }

@@ -161,7 +161,7 @@ func (j *job) open(ctx context.Context, change func(*runs.Record)) error {
 		}
 	}
 	j.restored = true
-	j.watch.reset(j.file)
+	j.watch.reset(j)
 	j.watch.countLive(j)
 	return nil
 }

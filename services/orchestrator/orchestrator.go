@@ -60,23 +60,23 @@ type Config struct {
 	Store string `ignored:"true"`
 }
 
-// MemoryBound tells what the service takes at the most. For each sample of a run it has, in
-// the completion index, its key and number, and bits of its families in several sets; while
-// it reconciles the input is in a ledger, too; before its records flow, its demand. Beside them there are the indexes that it
-// reads and the row groups that it writes anew.
+// MemoryBound tells what the service takes at the most. For each sample of a run it has its
+// number, bits of its families in several sets, and its claim in the ledger of the input,
+// which shares the numbers; before its records flow, its demand beside them. Then there are
+// the indexes that it reads and the row groups that it writes anew.
 func (c Config) MemoryBound() service.Memory {
 	m := service.MemoryFor(
 		service.Room{For: "completion indexes that are read", Bytes: indexBytes},
 		service.Room{For: "files that are written anew", Bytes: rewriteBytes})
-	m.PerSample = indexBytesPerSample + max(intake.BytesPerSample, forecast.BytesPerSample)
+	m.PerSample = cellBytesPerSample + intake.BytesPerSample + forecast.BytesPerSample
 	return m
 }
 
 // Parts of MemoryBound.
 const (
-	indexBytes          = 64 << 20
-	rewriteBytes        = 128 << 20
-	indexBytesPerSample = 140 // with 50 families
+	indexBytes         = 64 << 20
+	rewriteBytes       = 128 << 20
+	cellBytesPerSample = 4 * 8 // requested, committed, failed and missing, with 50 families
 )
 
 // Validate checks the number of replicas.

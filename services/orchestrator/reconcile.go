@@ -54,10 +54,7 @@ func (j *job) reconcile(ctx context.Context) (*reconciliation, error) {
 			r.badRecords += int64(b.Records)
 		}
 		for i := range b.Requests {
-			n := j.samples.Add(b.Requests[i].Key())
-			for _, f := range b.Requests[i].Families {
-				r.requested.Add(f, n)
-			}
+			r.requested.AddSample(b.Requests[i].Families, b.Samples[i])
 		}
 		return nil
 	})
@@ -122,7 +119,7 @@ func (j *job) eachBatch(ctx context.Context, fn func(*stage.Message, *intake.Bat
 	if err != nil {
 		return err
 	}
-	ledger := intake.NewLedger(j.file)
+	ledger := intake.NewLedgerOver(j.file, &j.samples.Numbers)
 	var failed error
 	_, err = input.Read(ctx, j.s.d.Client, j.rec.Run, 1, min(last, newest), func(m *stage.Message) {
 		b := ledger.Take(m)
@@ -230,8 +227,7 @@ func (j *job) writeInputFailures(ctx context.Context, r *reconciliation, f *fail
 			f.write(recordFailure(&b.Bad[i], m.Sequence))
 		}
 		for i := range b.Requests {
-			q := &b.Requests[i]
-			n, _ := j.samples.Find(q.Key())
+			q, n := &b.Requests[i], b.Samples[i]
 			for _, family := range q.Families {
 				if unaccounted && r.missing.Has(family, n) {
 					r.missing.Remove(family, n)

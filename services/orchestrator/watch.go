@@ -13,7 +13,6 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/commitlog"
 	"github.com/fastfeaturefetch/fff/shared/completion"
 	"github.com/fastfeaturefetch/fff/shared/intake"
-	"github.com/fastfeaturefetch/fff/shared/runfile"
 	"github.com/fastfeaturefetch/fff/shared/stage"
 	"github.com/fastfeaturefetch/fff/streams"
 )
@@ -53,10 +52,10 @@ type watch struct {
 	heeded heeded
 }
 
-func (w *watch) reset(file *runfile.File) {
+func (w *watch) reset(j *job) {
 	owned, heeded := w.owned, w.heeded
-	heeded.begin(file)
-	*w = watch{heeded: heeded, ledger: intake.NewLedger(file), lastInput: time.Now(), failed: map[string]int64{}, failedCells: completion.NewCells(), lags: map[stage.Name]int64{}, owned: owned}
+	heeded.begin(j.file)
+	*w = watch{heeded: heeded, ledger: intake.NewLedgerOver(j.file, &j.samples.Numbers), lastInput: time.Now(), failed: map[string]int64{}, failedCells: completion.NewCells(), lags: map[stage.Name]int64{}, owned: owned}
 }
 
 // settled counts the cells that are committed, or have failed for good.

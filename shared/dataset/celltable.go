@@ -1,18 +1,16 @@
 package dataset
 
 import (
-	"encoding/binary"
 	"time"
 
 	"github.com/fastfeaturefetch/fff/shared/sample"
 	"github.com/fastfeaturefetch/fff/shared/stage"
 )
 
-// cellTable holds cells in little memory: a key of 16 bytes and some 8 bytes of hash
-// table for each sample, and bits for each cell.
+// cellTable holds cells in little memory: the number of each sample, and three bits for each
+// cell.
 type cellTable struct {
-	keys     []sample.Key
-	slots    []uint32 // open addressing: number of a sample + 1, 0 = free
+	samples  sample.Numbers
 	families []*familyCells
 	place    map[string]*familyCells
 	all      int // the first of families are the run's; the others were only asked for
@@ -25,7 +23,7 @@ type familyCells struct {
 }
 
 func newCellTable(families []string) *cellTable {
-	t := &cellTable{slots: make([]uint32, 1<<10), place: make(map[string]*familyCells, len(families)), all: len(families)}
+	t := &cellTable{place: make(map[string]*familyCells, len(families)), all: len(families)}
 	for _, id := range families {
 		t.family(id)
 	}
@@ -37,7 +35,7 @@ func (t *cellTable) family(id string) *familyCells {
 	f := t.place[id]
 	if f == nil {
 		f = &familyCells{id: id}
-		f.grow(len(t.keys))
+		f.grow(t.samples.Len())
 		t.families = append(t.families, f)
 		t.place[id] = f
 	}
@@ -52,39 +50,24 @@ func (f *familyCells) grow(samples int) {
 	}
 }
 
-// find gives the number of a sample, -1 if there is none, and the slot where it belongs.
-func (t *cellTable) find(key sample.Key) (number, slot int) {
-	mask := len(t.slots) - 1
-	for slot = int(binary.LittleEndian.Uint64(key[:8])) & mask; ; slot = (slot + 1) & mask {
-		n := t.slots[slot]
-		if n == 0 {
-			return -1, slot
-		}
-		if t.keys[n-1] == key {
-			return int(n - 1), slot
-		}
+// find gives the number of a sample, -1 if there is none.
+func (t *cellTable) find(key sample.Key) int {
+	n, ok := t.samples.Find(key)
+	if !ok {
+		return -1
 	}
+	return int(n)
 }
 
 // add gives the number of a sample, and makes one if need be.
 func (t *cellTable) add(key sample.Key) int {
-	number, slot := t.find(key)
-	if number >= 0 {
-		return number
-	}
-	t.keys = append(t.keys, key)
-	t.slots[slot] = uint32(len(t.keys))
-	for _, f := range t.families {
-		f.grow(len(t.keys))
-	}
-	if len(t.keys)*2 > len(t.slots) {
-		t.slots = make([]uint32, 2*len(t.slots))
-		for i := range t.keys {
-			_, slot := t.find(t.keys[i])
-			t.slots[slot] = uint32(i + 1)
+	n, fresh := t.samples.Put(key)
+	if fresh && n%64 == 0 {
+		for _, f := range t.families {
+			f.grow(t.samples.Len())
 		}
 	}
-	return len(t.keys) - 1
+	return int(n)
 }
 
 // request notes the cells of a sample as requested.
@@ -107,7 +90,7 @@ func (t *cellTable) fail(f *Failure) {
 	if err != nil {
 		return // a record without a time explains no cell
 	}
-	n, _ := t.find(sample.KeyOf(f.UserID, at.UnixMilli()))
+	n := t.find(sample.KeyOf(f.UserID, at.UnixMilli()))
 	switch {
 	case n < 0:
 	case f.Kind == stage.KindRecord:
@@ -122,7 +105,7 @@ func (t *cellTable) fail(f *Failure) {
 // takeMissing gives the families whose cell of the sample is missing, and notes them as
 // failed, so that they are given once.
 func (t *cellTable) takeMissing(r *Requested) []string {
-	n, _ := t.find(sample.KeyOf(r.UserID, r.EpochMS))
+	n := t.find(sample.KeyOf(r.UserID, r.EpochMS))
 	if n < 0 {
 		return nil
 	}

@@ -110,8 +110,8 @@ func Verify(ctx context.Context, dir string, want iter.Seq2[Requested, error], o
 // VerifyStore checks a dataset against what was requested: every requested cell is in
 // exactly one row of the visible files, or listed in _failures.jsonl; every file has the
 // size, checksum, rows and columns of the manifest; no other file is visible. It trusts no
-// completion index and reads the files themselves. For each sample it needs some 30 bytes
-// and three bits a family. where is what the report calls the dataset. want is read a second
+// completion index and reads the files themselves. For each sample it needs at most
+// sample.BytesPerSample and three bits a family: with 50 families 50 bytes. where is what the report calls the dataset. want is read a second
 // time if cells are missing, to name them. The error is for what keeps it from checking at
 // all: an error of want, a file that cannot be read for want of rights, a cancelled context.
 func VerifyStore(ctx context.Context, from Readable, where string, want iter.Seq2[Requested, error], o VerifyOptions) (*VerifyReport, error) {

@@ -9,6 +9,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -324,20 +325,25 @@ func TestCellTableIsSmall(t *testing.T) {
 	for i := range ids {
 		ids[i] = fmt.Sprint("family", i)
 	}
+	heap := func() uint64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
 	table := newCellTable(ids)
 	r := Requested{UserID: "user"}
 	for i := range samples {
 		r.EpochMS = int64(i)
 		table.request(&r)
 	}
-	used := 16*cap(table.keys) + 4*len(table.slots)
-	for _, f := range table.families {
-		used += 8 * (cap(f.requested) + cap(f.present) + cap(f.failed))
-	}
+	used := heap() - before
 	if used > 16<<20 {
 		t.Errorf("%d samples of %d families take %d MB", samples, families, used>>20)
 	}
-	n, _ := table.find(sample.KeyOf("user", 777))
+	n := table.find(sample.KeyOf("user", 777))
 	if n != 777 || !table.place["family49"].requested.Has(n) {
 		t.Errorf("sample 777 is number %d", n)
 	}

@@ -142,7 +142,7 @@ func (v *verifier) rowGroup(group parquet.RowGroup, f *ManifestFile, cells *fami
 }
 
 func (v *verifier) row(userID []byte, epochMS int64, f *ManifestFile, cells *familyCells, check *familyCheck) {
-	n, _ := v.cells.find(sample.KeyOf(userID, epochMS))
+	n := v.cells.find(sample.KeyOf(userID, epochMS))
 	switch {
 	case n < 0:
 		check.extra++

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/fastfeaturefetch/fff/shared/paged"
 	"github.com/fastfeaturefetch/fff/shared/runfile"
 	"github.com/fastfeaturefetch/fff/shared/sample"
 	"github.com/fastfeaturefetch/fff/shared/work"
@@ -16,7 +17,7 @@ import (
 const maxKeysPerCall = 100
 
 // BytesPerSample is what a sample takes in a Demand at the most.
-const BytesPerSample = 100
+const BytesPerSample = sample.BytesPerSample + 4
 
 // Demand is what the records of a run ask for. Samples that are given more than once count
 // once, with the union of their families.
@@ -26,8 +27,8 @@ type Demand struct {
 
 	shapes  []shape        // sets of families that samples ask for
 	byName  map[string]int // index in shapes by the families' ids
-	samples []int32        // shape of each sample, in the order of the input
-	index   map[sample.Key]int32
+	samples sample.Numbers
+	shapeOf paged.List[uint32] // by sample
 }
 
 // shape is a set of families that some samples ask for.
@@ -50,7 +51,7 @@ type lookups struct{ cached, direct int }
 
 // NewDemand gives an empty demand for a run file.
 func NewDemand(f *runfile.File) *Demand {
-	return &Demand{file: f, byName: map[string]int{}, index: map[sample.Key]int32{}}
+	return &Demand{file: f, byName: map[string]int{}}
 }
 
 // Add counts a record; nil families are all of the run's.
@@ -59,14 +60,13 @@ func (d *Demand) Add(userID string, epochMS int64, families []string) {
 	if families == nil {
 		families = d.file.FamilyIDs()
 	}
-	key := sample.KeyOf(userID, epochMS)
-	at, again := d.index[key]
-	if !again {
-		d.index[key] = int32(len(d.samples))
-		d.samples = append(d.samples, int32(d.shape(families)))
+	n, fresh := d.samples.Put(sample.KeyOf(userID, epochMS))
+	if fresh {
+		d.shapeOf.Append(uint32(d.shape(families)))
 		return
 	}
-	d.samples[at] = int32(d.shape(slices.Concat(d.shapes[d.samples[at]].families, families)))
+	of := d.shapeOf.At(int(n))
+	*of = uint32(d.shape(slices.Concat(d.shapes[*of].families, families)))
 }
 
 // shape finds or makes the shape of some families.
@@ -132,8 +132,8 @@ func (d *Demand) calls() int64 {
 		clear(block)
 		inBlock = 0
 	}
-	for _, at := range d.samples {
-		s := &d.shapes[at]
+	for i := range d.shapeOf.Len() {
+		s := &d.shapes[*d.shapeOf.At(i)]
 		if len(s.tables) == 0 {
 			continue
 		}
@@ -151,8 +151,8 @@ func (d *Demand) calls() int64 {
 // counts gives how many samples have each shape.
 func (d *Demand) counts() []int64 {
 	counts := make([]int64, len(d.shapes))
-	for _, at := range d.samples {
-		counts[at]++
+	for i := range d.shapeOf.Len() {
+		counts[*d.shapeOf.At(i)]++
 	}
 	return counts
 }

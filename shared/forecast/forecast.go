@@ -90,7 +90,7 @@ func Units(itemBytes int64, consistent bool) float64 {
 
 // Make makes a forecast.
 func Make(d *Demand, a Assumptions) *Forecast {
-	f := &Forecast{Records: d.records, Samples: int64(len(d.samples)), DynamoDBCalls: d.calls(), Assumptions: a, file: d.file}
+	f := &Forecast{Records: d.records, Samples: int64(d.samples.Len()), DynamoDBCalls: d.calls(), Assumptions: a, file: d.file}
 	keys := map[string]int64{}
 	most := runfile.DefaultMaxFamilies
 	if d.file.FeatureService != nil {

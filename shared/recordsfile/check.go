@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/bits"
 
+	"github.com/fastfeaturefetch/fff/shared/paged"
 	"github.com/fastfeaturefetch/fff/shared/record"
 	"github.com/fastfeaturefetch/fff/shared/sample"
 )
@@ -80,7 +81,7 @@ func check(r *Reader, path string, families []string) (*Report, error) {
 			}
 		}
 	}
-	report.Samples, report.Cells = int64(len(seen.samples)), seen.cells
+	report.Samples, report.Cells = int64(seen.samples.Len()), seen.cells
 	return report, nil
 }
 
@@ -93,8 +94,10 @@ func (r *Reader) unit() string {
 
 // samples remembers which cells were asked for, and with which attributes.
 type samples struct {
-	samples map[sample.Key]asked
-	cells   int64
+	samples    sample.Numbers
+	set        paged.List[uint32] // by sample
+	attributes paged.List[uint64] // by sample, as far as there were any: hash, 0 = none
+	cells      int64
 
 	number map[string]int    // of a family
 	sets   [][]uint64        // of families, by number
@@ -104,13 +107,8 @@ type samples struct {
 	lastID uint32 // … and its set
 }
 
-type asked struct {
-	attributes uint64 // hash
-	set        uint32
-}
-
 func newSamples(families []string) *samples {
-	s := &samples{samples: map[sample.Key]asked{}, number: make(map[string]int, len(families)), ids: map[string]uint32{}}
+	s := &samples{number: make(map[string]int, len(families)), ids: map[string]uint32{}}
 	all := make([]uint64, (len(families)+63)/64)
 	for i, id := range families {
 		s.number[id] = i
@@ -161,22 +159,27 @@ func (s *samples) size(set uint32) (n int64) {
 
 // add notes a record. It is false if the sample has other attributes already.
 func (s *samples) add(r *record.Record) bool {
-	key, set, hash := r.Key(), s.setOf(r.Families), record.AttributesHash(r.Attributes)
-	old, again := s.samples[key]
-	switch {
-	case !again:
-		s.samples[key] = asked{hash, set}
+	set, hash := s.setOf(r.Families), record.AttributesHash(r.Attributes)
+	n, fresh := s.samples.Put(r.Key())
+	if fresh {
+		s.set.Append(set)
 		s.cells += s.size(set)
-	case old.attributes != hash:
+		if hash != 0 {
+			s.attributes.Set(int(n), hash)
+		}
+		return true
+	}
+	if s.attributes.Get(int(n)) != hash {
 		return false
-	case old.set != set:
+	}
+	if old := s.set.At(int(n)); *old != set {
 		union := make([]uint64, len(s.sets[0]))
 		for i := range union {
-			union[i] = s.sets[old.set][i] | s.sets[set][i]
+			union[i] = s.sets[*old][i] | s.sets[set][i]
 		}
 		id := s.intern(union)
-		s.cells += s.size(id) - s.size(old.set)
-		s.samples[key] = asked{hash, id}
+		s.cells += s.size(id) - s.size(*old)
+		*old = id
 	}
 	return true
 }
