@@ -19,7 +19,8 @@ const (
 	MaxUserIDBytes     = 1024      // user id of one sample
 	MaxCellBytes       = 512 << 10 // a larger cell fails as too_large
 	MaxPublishBytes    = 768 << 10 // the largest payload of any message, so that it fits a dead letter with its headers
-	TargetPackedBytes  = 256 << 10 // a message of packed cells is published when it has grown to this
+	TargetPackedBytes  = 448 << 10 // a message of packed cells is published when it has grown to this
+	GatherPackedBytes  = 1 << 20   // cells that come few of a family at a time are gathered to this, and published by families
 )
 
 // Request asks for families of one sample. On its way to the dynamo-fetcher Families
