@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/fastfeaturefetch/fff/shared/sample"
 )
@@ -131,7 +130,7 @@ func appendStrings(dst []byte, all []string) []byte {
 // appendString appends a string as encoding/json does.
 func appendString(dst []byte, s string) []byte {
 	for i := range len(s) {
-		if c := s[i]; c < ' ' || c > '~' || strings.IndexByte(`"\<>&`, c) >= 0 {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
 			return append(dst, marshal(s)...)
 		}
 	}
