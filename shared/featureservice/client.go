@@ -74,8 +74,9 @@ type Client struct {
 
 // endpoint is a feature service as requests need it.
 type endpoint struct {
-	url  *url.URL
-	name string // the URL without user, query and fragment: it may be shown
+	url    *url.URL
+	name   string  // the URL without user, query and fragment: it may be shown
+	direct *direct // nil = the client's transport is needed
 }
 
 // NewClient gives a client with a pool of its own.
@@ -104,7 +105,15 @@ func NewClient() *Client {
 }
 
 // Close closes the idle connections.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+func (c *Client) Close() {
+	c.http.CloseIdleConnections()
+	c.urls.Range(func(_, e any) bool {
+		if p := e.(*endpoint).direct; p != nil {
+			p.closeIdle(time.Now())
+		}
+		return true
+	})
+}
 
 // endpoint gives a URL of a run file as requests need it.
 func (c *Client) endpoint(raw string) (*endpoint, error) {
@@ -119,7 +128,7 @@ func (c *Client) endpoint(raw string) (*endpoint, error) {
 		return nil, fmt.Errorf("feature_service.url: %w", withoutURL(err))
 	}
 	shown := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}
-	e, _ := c.urls.LoadOrStore(raw, &endpoint{url: u, name: shown.String()})
+	e, _ := c.urls.LoadOrStore(raw, &endpoint{url: u, name: shown.String(), direct: newDirect(u)})
 	return e.(*endpoint), nil
 }
 
@@ -169,6 +178,10 @@ func (c *Client) exchange(ctx context.Context, left *deadline.Deadline, e *endpo
 
 // send sends one request.
 func (c *Client) send(ctx context.Context, e *endpoint, r *work.Request) (*http.Response, error) {
+	c.Counters.Requests.Add(1)
+	if e.direct != nil {
+		return e.direct.post(ctx, r)
+	}
 	// Not from a pool: the transport may still read it after Do has returned.
 	data := appendRequest(make([]byte, 0, r.Size()), r)
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "", bytes.NewReader(data))
@@ -176,14 +189,10 @@ func (c *Client) send(ctx context.Context, e *endpoint, r *work.Request) (*http.
 		return nil, err
 	}
 	request.URL, request.Host = e.url, e.url.Host
-	request.Header = http.Header{
-		"Content-Type": {contentTypeJS},
-		"Accept":       {contentTypeJS},
-		// It only reads. This tells the transport, and is not sent: a kept connection
-		// that the server has closed meanwhile is replaced without a failed attempt.
-		"Idempotency-Key": {},
-	}
-	c.Counters.Requests.Add(1)
+	request.Header = requestHeader(e.url)
+	// It only reads. This tells the transport, and is not sent: a kept connection that the
+	// server has closed meanwhile is replaced without a failed attempt.
+	request.Header["Idempotency-Key"] = []string{}
 	return c.http.Do(request)
 }
 

@@ -67,7 +67,7 @@ func (o *outputs) Cells(_ context.Context, src packed.Source, fn func(*packed.Bu
 	if err := fn(b); err != nil {
 		return err
 	}
-	o.messages = append(o.messages, b.Encode(nil, src))
+	o.messages = append(o.messages, b.EncodeParts(src, work.TargetPackedBytes, work.MaxPublishBytes)...)
 	return nil
 }
 

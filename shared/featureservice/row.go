@@ -31,15 +31,15 @@ func (a *answer) readFeatures(c *cell, b *packed.Builder) []byte {
 // errNoRows says that an answer has no row for the message that it was lent.
 var errNoRows = errors.New("the answer has no more rows")
 
-// closeRows closes the rows for a sample. It leaves those that come when the message has
-// grown to its target, so that it stays below what can be published, to the next one.
+// closeRows closes the rows for a sample. It leaves those that come when as much is gathered
+// as is published at a time to the next one, so that memory stays bounded.
 func (a *answer) closeRows(r *work.Request, b *packed.Builder) error {
 	rows := 0
 	for i := range a.cells {
 		c := &a.cells[i]
 		switch {
 		case c.done || c.err != nil:
-		case rows > 0 && b.Size() >= work.TargetPackedBytes:
+		case rows > 0 && b.Size() >= work.GatherPackedBytes:
 			c.discard()
 		case a.closeRow(c, r, b):
 			rows++

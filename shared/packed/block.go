@@ -20,6 +20,7 @@ type Block struct {
 	sampleOf []uint32 // by row
 	first    uint32   // column with which the row before began
 	size     int      // upper bound of the encoded bytes, closed rows only
+	samples  int      // upper bound of the bytes of its rows' samples
 	kept     int      // bytes held while the block is spare
 
 	// The open row.
@@ -125,8 +126,10 @@ func (k *Block) Repeat(sample uint32) {
 func (k *Block) closeRow(sample uint32, values, was int) {
 	k.sampleOf = append(k.sampleOf, sample)
 	k.size += values + rowOverhead + (len(k.order)+7)/8 // a bit a column for its bitmap
+	k.samples += len(k.owner.samples.user(int(sample))) + sampleOverhead
 	k.owner.size += k.size - was
 	k.owner.rows++
+	k.owner.largest = max(k.owner.largest, k.weight())
 }
 
 // Null sets a feature of the open row to null, which makes the feature known.
@@ -277,7 +280,7 @@ func (k *Block) recycle() {
 		k.columns[f].reset()
 	}
 	k.order, k.sampleOf, k.promoted = k.order[:0], k.sampleOf[:0], k.promoted[:0]
-	k.open, k.size, k.rowValues, k.rowNames = false, 0, 0, 0
+	k.open, k.size, k.samples, k.rowValues, k.rowNames = false, 0, 0, 0, 0
 	k.kept = 4 * (cap(k.sampleOf) + cap(k.columnOf))
 	for i := range k.columns {
 		k.kept += k.columns[i].kept()

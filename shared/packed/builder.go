@@ -5,7 +5,7 @@ import "iter"
 // What a Builder keeps from one message to the next. Beyond these it starts afresh, so
 // that one unusual message does not hold memory for ever.
 const (
-	MaxKeptBytes    = 2 << 20
+	MaxKeptBytes    = 4 << 20
 	maxKeptFeatures = 1 << 15
 )
 
@@ -29,7 +29,9 @@ type Builder struct {
 	layouts    map[string]*layout
 	kept       int // bytes that spare blocks hold
 	size, rows int
-	droppable  bool // the last block came from NewBlock, which noted:
+	largest    int      // bytes of the largest block and its samples
+	number     []uint32 // scratch of part
+	droppable  bool     // the last block came from NewBlock, which noted:
 	samplesWas int
 }
 
@@ -60,7 +62,7 @@ func (b *Builder) Reset() {
 	}
 	clear(b.shared)
 	b.samples.reset(MaxKeptBytes)
-	b.size, b.rows, b.last, b.droppable = messageOverhead, 0, 0, false
+	b.size, b.rows, b.largest, b.last, b.droppable = messageOverhead, 0, 0, 0, false
 }
 
 // Size estimates the bytes of the encoded message from above. A row counts once it is

@@ -11,24 +11,21 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // Encode appends the message to dst. Open rows are discarded, blocks without rows are
 // left out. The builder can go on gathering.
 func (b *Builder) Encode(dst []byte, src Source) []byte {
-	dst = slices.Grow(dst, b.size)
+	p := part{blocks: b.closedBlocks()}
+	return p.encode(slices.Grow(dst, b.size), src, &b.samples)
+}
+
+// encode appends the part as a message.
+func (p *part) encode(dst []byte, src Source, samples *sampleTable) []byte {
 	start := len(dst)
 	dst = append(dst, magic...)
 	dst = append(dst, version, byte(src))
-	dst = b.samples.appendTo(dst)
-	blocks, columns := 0, 0
-	for _, k := range b.blocks {
-		k.Discard()
-		if k.Rows() > 0 {
-			blocks++
-			columns += len(k.order)
-		}
-	}
-	dst = binary.AppendUvarint(dst, uint64(blocks))
-	for _, k := range b.blocks {
-		if k.Rows() > 0 {
-			dst = k.appendTo(dst)
-		}
+	dst = samples.appendTo(dst, p.samples)
+	dst = binary.AppendUvarint(dst, uint64(len(p.blocks)))
+	columns := 0
+	for _, k := range p.blocks {
+		columns += len(k.order)
+		dst = k.appendTo(dst, p.number)
 	}
 	for len(dst)-start+crcBytes < columns*columnBytes {
 		dst = append(dst, 0)
@@ -36,10 +33,15 @@ func (b *Builder) Encode(dst []byte, src Source) []byte {
 	return binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst[start:], castagnoli))
 }
 
-func (k *Block) appendTo(dst []byte) []byte {
+// appendTo appends the block's wire form. number gives the numbers of its samples, unless
+// they stay.
+func (k *Block) appendTo(dst []byte, number []uint32) []byte {
 	dst = appendName(dst, k.layout.family)
 	dst = binary.AppendUvarint(dst, uint64(len(k.sampleOf)))
 	for _, s := range k.sampleOf {
+		if number != nil {
+			s = number[s]
+		}
 		dst = binary.AppendUvarint(dst, uint64(s))
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(k.order)))

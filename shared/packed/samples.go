@@ -95,14 +95,25 @@ func (t *sampleTable) index() {
 	}
 }
 
-// appendTo appends the table's wire form.
-func (t *sampleTable) appendTo(dst []byte) []byte {
-	dst = binary.AppendUvarint(dst, uint64(len(t.entries)))
-	for i := range t.entries {
-		user := t.user(i)
-		dst = binary.AppendUvarint(dst, uint64(len(user)))
-		dst = append(dst, user...)
-		dst = binary.LittleEndian.AppendUint64(dst, uint64(t.entries[i].epochMS))
+// appendTo appends the wire form of the table, or of those of its samples that are given.
+func (t *sampleTable) appendTo(dst []byte, some []uint32) []byte {
+	if some == nil {
+		dst = binary.AppendUvarint(dst, uint64(len(t.entries)))
+		for i := range t.entries {
+			dst = t.appendOne(dst, i)
+		}
+		return dst
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(some)))
+	for _, i := range some {
+		dst = t.appendOne(dst, int(i))
 	}
 	return dst
+}
+
+func (t *sampleTable) appendOne(dst []byte, i int) []byte {
+	user := t.user(i)
+	dst = binary.AppendUvarint(dst, uint64(len(user)))
+	dst = append(dst, user...)
+	return binary.LittleEndian.AppendUint64(dst, uint64(t.entries[i].epochMS))
 }

@@ -87,9 +87,35 @@ func (g *gatherer) fill(ctx context.Context, d destination) (end func(), err err
 
 var builders = sync.Pool{New: func() any { return packed.NewBuilder() }}
 
-// batchBytes is what a batch takes while it is gathered and encoded: twice its largest
-// message, and what its builder keeps for others.
-const batchBytes = 2*work.MaxPublishBytes + packed.MaxKeptBytes
+// Bytes that a batch takes while it is gathered and encoded: twice what it may grow to, and
+// what its builder keeps for others.
+const (
+	blockBytes  = 2 * work.MaxPublishBytes
+	packedBytes = 2*(work.GatherPackedBytes+work.MaxCellBytes) + packed.MaxKeptBytes
+)
+
+func (d destination) batchBytes() int64 {
+	if d.to == stage.Writer {
+		return packedBytes
+	}
+	return blockBytes
+}
+
+// target is how many bytes of cells are gathered: those of lookups come with as many rows of
+// a family as a message needs, those of the feature service with one.
+func (d destination) target() int {
+	if d.src == packed.FeatureService {
+		return work.GatherPackedBytes
+	}
+	return work.TargetPackedBytes
+}
+
+// full tells whether a batch of cells has grown to its target, or a block of it to what
+// leaves room for one more cell in a message.
+func (b *batch) full() bool {
+	return b.packed.Size() >= b.dest.target() ||
+		b.packed.Largest() >= work.MaxPublishBytes-work.MaxCellBytes
+}
 
 // take gives a batch with room for need more bytes, a new one if it is not to be shared.
 // Before it makes one it waits until there is memory for it. Those that are being gathered
@@ -104,10 +130,10 @@ func (g *gatherer) take(ctx context.Context, d destination, need int, alone bool
 			g.publish(ctx, full)
 		}
 	}
-	if err := g.room.Take(ctx, g.run.ID, batchBytes); err != nil {
+	if err := g.room.Take(ctx, g.run.ID, d.batchBytes()); err != nil {
 		return nil, err
 	}
-	b := &batch{dest: d, trackers: map[*tracker]struct{}{}, taken: true, lingers: 1, memory: batchBytes}
+	b := &batch{dest: d, trackers: map[*tracker]struct{}{}, taken: true, lingers: 1, memory: d.batchBytes()}
 	if d.to == stage.Writer {
 		b.packed = builders.Get().(*packed.Builder)
 	}
@@ -164,7 +190,7 @@ func (g *gatherer) lingersOn(b *batch) bool {
 
 func (b *batch) halfFull() bool {
 	if b.packed != nil {
-		return b.packed.Size() >= work.TargetPackedBytes/2
+		return b.packed.Size() >= b.dest.target()/2
 	}
 	return len(b.block.Requests) >= maxRequests(b.dest.to)/2 || b.bytes >= work.MaxMessageBytes/2
 }
@@ -245,21 +271,25 @@ func (b *batch) recycle() {
 	}
 }
 
-// encode gives the batch's message, and gives back the memory that it was made with.
-func (g *gatherer) encode(b *batch) (data []byte) {
+// encode gives the batch's messages, and gives back the memory that they were made with.
+func (g *gatherer) encode(b *batch) (messages [][]byte) {
 	if b.packed != nil {
 		g.stats.fetched(g.run.ID, b.packed)
-		data = b.packed.Encode(make([]byte, 0, b.packed.Size()), b.dest.src)
+		messages = b.packed.EncodeParts(b.dest.src, work.TargetPackedBytes, work.MaxPublishBytes)
 		b.recycle()
 	} else {
-		data = b.block.Encode()
+		messages = [][]byte{b.block.Encode()}
 		b.block.Requests = nil
 	}
-	if rest := b.memory - int64(len(data)); rest > 0 {
+	rest := b.memory
+	for _, data := range messages {
+		rest -= int64(len(data))
+	}
+	if rest > 0 {
 		b.memory -= rest
 		g.room.Give(g.run.ID, rest)
 	}
-	return data
+	return messages
 }
 
 // discard drops a batch whose content a panic has left in the middle of something.
@@ -284,13 +314,18 @@ func (g *gatherer) send(b *batch, found func()) error {
 	}
 	defer func() { <-g.slots }()
 	found()
-	msg := &nats.Msg{Subject: streams.Subject(b.dest.to, g.run.ID), Data: g.encode(b), Header: nats.Header{
-		streams.HeaderEpoch: {strconv.FormatUint(g.run.Epoch, 10)},
-		// Saves a copy when an answer is lost and the message is sent again; nothing
-		// depends on it.
-		jetstream.MsgIDHeader: {nuid.Next()},
-	}}
-	return g.c.PublishUntil(g.ctx, msg, func(why string) { g.stats.waiting(g.run.ID, why) })
+	for _, data := range g.encode(b) {
+		msg := &nats.Msg{Subject: streams.Subject(b.dest.to, g.run.ID), Data: data, Header: nats.Header{
+			streams.HeaderEpoch: {strconv.FormatUint(g.run.Epoch, 10)},
+			// Saves a copy when an answer is lost and the message is sent again; nothing
+			// depends on it.
+			jetstream.MsgIDHeader: {nuid.Next()},
+		}}
+		if err := g.c.PublishUntil(g.ctx, msg, func(why string) { g.stats.waiting(g.run.ID, why) }); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // tracker counts the batches that carry outputs of one message.
@@ -372,7 +407,7 @@ func (o *outputs) Cells(ctx context.Context, src packed.Source, fn func(*packed.
 		o.t.add(b)
 		o.g.stats.out(o.g.run.ID, int64(n))
 	}
-	if o.alone || b.packed.Size() >= work.TargetPackedBytes {
+	if o.alone || b.full() {
 		o.g.publish(ctx, b)
 	} else {
 		o.g.give(b)

@@ -6,6 +6,7 @@ package work
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 
 	"github.com/fastfeaturefetch/fff/shared/sample"
 )
@@ -19,7 +20,8 @@ const (
 	MaxUserIDBytes     = 1024      // user id of one sample
 	MaxCellBytes       = 512 << 10 // a larger cell fails as too_large
 	MaxPublishBytes    = 768 << 10 // the largest payload of any message, so that it fits a dead letter with its headers
-	TargetPackedBytes  = 256 << 10 // a message of packed cells is published when it has grown to this
+	TargetPackedBytes  = 448 << 10 // a message of packed cells is published when it has grown to this
+	GatherPackedBytes  = 1 << 20   // cells that come few of a family at a time are gathered to this, and published by families
 )
 
 // Request asks for families of one sample. On its way to the dynamo-fetcher Families
@@ -73,26 +75,72 @@ func (b *Block) Cells() int {
 	return n
 }
 
-// Encode gives the block's wire form.
+// Encode gives the block's wire form: what encoding/json makes of it.
 func (b *Block) Encode() []byte {
-	data, err := json.Marshal(b)
+	size := 20
+	for i := range b.Requests {
+		size += b.Requests[i].Size() + directBytes
+	}
+	dst := append(make([]byte, 0, size), `{"requests":`...)
+	if b.Requests == nil {
+		dst = append(dst, "null"...)
+	} else {
+		dst = append(dst, '[')
+		for i := range b.Requests {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = b.Requests[i].appendTo(dst)
+		}
+		dst = append(dst, ']')
+	}
+	return append(dst, '}')
+}
+
+// directBytes is what the key of a request's direct families takes.
+const directBytes = len(`,"direct_families":[]`)
+
+func (r *Request) appendTo(dst []byte) []byte {
+	dst = appendString(append(dst, `{"user_id":`...), r.UserID)
+	dst = strconv.AppendInt(append(dst, `,"pitc_timestamp":`...), r.EpochMS, 10)
+	dst = appendStrings(append(dst, `,"feature_families":`...), r.Families)
+	if len(r.Direct) > 0 {
+		dst = appendStrings(append(dst, `,"direct_families":`...), r.Direct)
+	}
+	if len(r.Attributes) > 0 {
+		dst = append(append(dst, `,"attributes":`...), marshal(r.Attributes)...)
+	}
+	return append(dst, '}')
+}
+
+func appendStrings(dst []byte, all []string) []byte {
+	if all == nil {
+		return append(dst, "null"...)
+	}
+	dst = append(dst, '[')
+	for i, s := range all {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendString(dst, s)
+	}
+	return append(dst, ']')
+}
+
+// appendString appends a string as encoding/json does.
+func appendString(dst []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			return append(dst, marshal(s)...)
+		}
+	}
+	return append(append(append(dst, '"'), s...), '"')
+}
+
+func marshal(v any) []byte {
+	data, err := json.Marshal(v)
 	if err != nil { // only attributes can be invalid, and they were validated at the door
 		panic(fmt.Sprintf("work: encode block: %v", err))
 	}
 	return data
-}
-
-// Decode reads a block's wire form.
-func Decode(data []byte) (*Block, error) {
-	var b Block
-	if err := json.Unmarshal(data, &b); err != nil {
-		return nil, fmt.Errorf("block of requests: %w", err)
-	}
-	for i := range b.Requests {
-		r := &b.Requests[i]
-		if r.UserID == "" || r.Cells() == 0 {
-			return nil, fmt.Errorf("block of requests: request %d has no user_id or no families", i+1)
-		}
-	}
-	return &b, nil
 }
