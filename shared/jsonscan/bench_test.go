@@ -99,12 +99,13 @@ func BenchmarkScanGuessing(b *testing.B) {
 				for s.Element() {
 					s.Object()
 					i := 0
-					for _, more := s.NextLike(names[0]); more; _, more = s.NextLike(names[i]) {
+					for n, ok := s.TaggedMember(names[0], 'N'); ok; n, ok = s.TaggedMember(names[i], 'N') {
 						i++
-						n, ok := s.TaggedNumber('N')
-						if !ok {
-							n, _ = s.Number()
-						}
+						sum += n.Float
+					}
+					for _, more := s.NextLike(names[i]); more; _, more = s.NextLike(names[i]) {
+						i++
+						n, _ := s.Number()
 						sum += n.Float
 					}
 				}

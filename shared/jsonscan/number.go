@@ -41,23 +41,6 @@ func (s *Scanner) Number() (Number, error) {
 	return n, nil
 }
 
-// TaggedNumber reads a number as DynamoDB writes it, {"N":"1.5"} for the tag 'N', if it
-// stands next in this form without white space. Otherwise it is false, and nothing was
-// read.
-func (s *Scanner) TaggedNumber(tag byte) (Number, bool) {
-	const before = len(`{"N":"`)
-	d := s.data[s.pos:]
-	if len(d) < before || d[0] != '{' || d[1] != '"' || d[2] != tag || d[3] != '"' || d[4] != ':' || d[5] != '"' {
-		return Number{}, false
-	}
-	n, end, ok := parseNumber(d, before)
-	if !ok || end+1 >= len(d) || d[end] != '"' || d[end+1] != '}' {
-		return Number{}, false
-	}
-	s.pos, s.fresh = s.pos+end+2, false
-	return n, true
-}
-
 // notFinite reads one of Python's words for what JSON has no number for.
 func (s *Scanner) notFinite() (Number, error) {
 	word := s.notFiniteWord()
@@ -149,6 +132,14 @@ const maxDigits = 19 // any number of so many digits fits uint64
 // parseNumber reads the number at i and gives the place behind it, or where it is
 // malformed.
 func parseNumber(data []byte, i int) (n Number, end int, ok bool) {
+	if n, end, ok = shortNumber(data, i); ok {
+		return n, end, true
+	}
+	return anyNumber(data, i)
+}
+
+// anyNumber is parseNumber digit by digit.
+func anyNumber(data []byte, i int) (n Number, end int, ok bool) {
 	first := i
 	negative := i < len(data) && data[i] == '-'
 	if negative {
@@ -215,10 +206,10 @@ func integer(lit []byte, mantissa uint64, digits int, negative bool) (Number, bo
 func fraction(data []byte, i int, mantissa uint64) (uint64, int) {
 	for i+8 <= len(data) {
 		w := binary.LittleEndian.Uint64(data[i:])
-		if !eightDigits(w) {
+		if digitsIn(w) != 8 {
 			break
 		}
-		mantissa = mantissa*1e8 + eightDigitsValue(w)
+		mantissa = mantissa*1e8 + eightDigits(w)
 		i += 8
 	}
 	for i < len(data) && data[i]-'0' <= 9 {
@@ -226,27 +217,6 @@ func fraction(data []byte, i int, mantissa uint64) (uint64, int) {
 		i++
 	}
 	return mantissa, i
-}
-
-// eightDigits reports whether all bytes of w are digits: their high nibble is 3, and
-// still is when 6 is added.
-func eightDigits(w uint64) bool {
-	const high, sixes, threes = 0xf0f0f0f0f0f0f0f0, 0x0606060606060606, 0x3333333333333333
-	return w&high|(w+sixes)&high>>4 == threes
-}
-
-// eightDigitsValue reads eight digits, the first in the lowest byte: it joins
-// neighbours to pairs, pairs to fours, and fours to eight.
-func eightDigitsValue(w uint64) uint64 {
-	const (
-		zeros = 0x3030303030303030
-		pairs = 0x000000ff000000ff
-		upper = 100 + 1000000<<32
-		lower = 1 + 10000<<32
-	)
-	w -= zeros
-	w = w*10 + w>>8
-	return (w&pairs*upper + w>>16&pairs*lower) >> 32
 }
 
 // parseExponent reads the exponent behind its 'e'. Large ones are cut to what is out of

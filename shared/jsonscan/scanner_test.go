@@ -53,12 +53,7 @@ func readLike(t *testing.T, s *jsonscan.Scanner, guesses *[][]byte) any {
 	t.Helper()
 	before := *s
 	if n, ok := s.TaggedNumber('N'); ok {
-		whole, _ := read(&before).(map[string]any)
-		literal, _ := whole["N"].(string)
-		if want, ok := jsonscan.ParseNumber([]byte(literal)); !ok || want != n || before.Offset() != s.Offset() {
-			t.Fatalf("tagged number %+v of %v", n, whole)
-		}
-		return whole
+		return readTagged(t, &before, s, n)
 	}
 	switch s.Kind() {
 	case jsonscan.KindObject:
@@ -68,6 +63,15 @@ func readLike(t *testing.T, s *jsonscan.Scanner, guesses *[][]byte) any {
 			var guess []byte
 			if len(*guesses) > 0 {
 				guess, *guesses = (*guesses)[0], (*guesses)[1:]
+			}
+			before := *s
+			if n, ok := s.TaggedMember(guess, 'N'); ok {
+				if key, more := before.Next(); !more || string(key) != string(guess) {
+					t.Fatalf("a member of the name %q, not %q", key, guess)
+				}
+				m[string(guess)] = readTagged(t, &before, s, n)
+				*guesses = append(*guesses, guess, guess)
+				continue
 			}
 			key, more := s.NextLike(guess)
 			if !more {
@@ -87,6 +91,17 @@ func readLike(t *testing.T, s *jsonscan.Scanner, guesses *[][]byte) any {
 		return a
 	}
 	return read(s)
+}
+
+// readTagged reads value by value what s has read as the tagged number n.
+func readTagged(t *testing.T, before, s *jsonscan.Scanner, n jsonscan.Number) any {
+	t.Helper()
+	whole, _ := read(before).(map[string]any)
+	literal, _ := whole["N"].(string)
+	if want, ok := jsonscan.ParseNumber([]byte(literal)); !ok || want != n || before.Offset() != s.Offset() {
+		t.Fatalf("tagged number %+v of %v", n, whole)
+	}
+	return whole
 }
 
 func TestNextLike(t *testing.T) {
@@ -115,6 +130,51 @@ func TestNextLike(t *testing.T) {
 	s.NextLike(guess)
 	s.Skip()
 	if _, more := s.NextLike(guess); more || s.Err() == nil {
+		t.Error("a missing comma went unnoticed")
+	}
+}
+
+func TestTaggedMember(t *testing.T) {
+	t.Parallel()
+	guess := []byte("abc")
+	for text, ok := range map[string]bool{
+		`{"abc":{"N":"1.5"},"d":2}`: true, `{ "abc":{"N":"-3"} , "d":2}`: true, `{"abc": {"N":"1.5"},"d":2}`: false,
+		`{"abd":{"N":"1.5"},"d":2}`: false, `{"abcd":{"N":"1.5"},"d":2}`: false, `{"abc":{"S":"1.5"},"d":2}`: false,
+		`{"abc":{"N":"x"},"d":2}`: false, `{"abc":{"N":"1","N":"2"},"d":2}`: false, `{"abc":1,"d":2}`: false,
+		`{"abc":{"N":"1e999"},"d":2}`: false,
+	} {
+		s := jsonscan.New([]byte(text))
+		s.Object()
+		if _, none := s.TaggedMember(nil, 'N'); none {
+			t.Errorf("TaggedMember without a guess in %s", text)
+		}
+		if n, got := s.TaggedMember(guess, 'N'); got != ok || ok && n.Float == 0 && n.Int == 0 {
+			t.Errorf("TaggedMember in %s = %+v, %v", text, n, got)
+		}
+		if !ok {
+			s.Next() // still there
+			s.Skip()
+		}
+		key, _ := s.Next()
+		if n, err := s.Number(); string(key) != "d" || err != nil || n.Int != 2 {
+			t.Errorf("behind the member of %s: %q, %+v, %v", text, key, n, err)
+		}
+		if _, more := s.Next(); more || s.End() != nil {
+			t.Errorf("the end of %s: %v", text, s.End())
+		}
+	}
+	for text := `{"abc":{"N":"1.5"}`; text != ""; text = text[:len(text)-1] {
+		s := jsonscan.New([]byte(text[:len(text)-1]))
+		s.Object()
+		if _, ok := s.TaggedMember(guess, 'N'); ok {
+			t.Errorf("a member in %s", text)
+		}
+	}
+	s := jsonscan.New([]byte(`{"d":1 "abc":{"N":"1.5"}}`))
+	s.Object()
+	s.Next()
+	s.Skip()
+	if _, ok := s.TaggedMember(guess, 'N'); ok {
 		t.Error("a missing comma went unnoticed")
 	}
 }

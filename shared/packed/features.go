@@ -29,12 +29,16 @@ func (l *layout) feature(name []byte) uint32 {
 // Guess gives the name of the feature that probably comes next, for a scanner to compare
 // with. It is empty if there is none, or none that stands in JSON as it is: printable
 // ASCII without quotes and backslashes. A name that is a Guess is found faster. It must
-// not be changed.
+// not be changed. It was named since Reset: what other messages named may be no feature
+// to the run that this one is of.
 func (k *Block) Guess() []byte {
 	if int(k.guess) >= len(k.columns) {
 		return nil
 	}
 	c := &k.columns[k.guess]
+	if !c.used {
+		return nil
+	}
 	return c.name[:c.plain]
 }
 

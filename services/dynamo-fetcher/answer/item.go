@@ -44,7 +44,7 @@ func (s *Scanner) readAttributes(row *packed.Block) error {
 	j := &s.json
 	j.Object()
 	for {
-		guess := row.Guess()
+		guess := s.readNumbers(row)
 		name, more := j.NextLike(guess)
 		if !more {
 			return j.Err()
@@ -60,6 +60,20 @@ func (s *Scanner) readAttributes(row *packed.Block) error {
 		if err != nil {
 			return fmt.Errorf("attribute %q: %w", name, err)
 		}
+	}
+}
+
+// readNumbers reads members for as long as they are the numbers that the row guesses, which
+// is nearly always and therefore takes the shortest way. It gives the guess that was wrong.
+func (s *Scanner) readNumbers(row *packed.Block) (guess []byte) {
+	j := &s.json
+	for {
+		guess = row.Guess()
+		n, ok := j.TaggedMember(guess, 'N')
+		if !ok {
+			return guess
+		}
+		addNumber(row, guess, n)
 	}
 }
 

@@ -255,6 +255,31 @@ func TestExcludedAttributes(t *testing.T) {
 	}
 }
 
+// A builder serves one run after the other, and what is a feature to one is none to the next.
+func TestANameExcludedAfterARunThatHadIt(t *testing.T) {
+	for layout, features := range map[runfile.Layout]string{
+		runfile.LayoutAttributes: `"by":{"N":"2"},"a":{"N":"1"}`,
+		runfile.LayoutMap:        `"features":{"M":{"by":{"N":"2"},"a":{"N":"1"}}}`,
+		runfile.LayoutJSON:       `"features":{"S":"{\"by\":2,\"a\":1}"}`,
+	} {
+		f := runFile(t, 1, layout)
+		first := newLookUp(t, f, "u1")
+		body := responses("{" + features + "," + key("u1", "f0") + "}")
+		if err := first.scan(body); err != nil {
+			t.Fatal(err)
+		}
+		first.wantRows("u1/f0{a:int64(1) by:int64(2)}")
+		first.builder.Reset()
+		f.DynamoDB.Exclude = []string{"by"}
+		next := newLookUp(t, f, "u1")
+		next.builder = first.builder
+		if err := next.scan(body); err != nil {
+			t.Fatal(err)
+		}
+		next.wantRows("u1/f0{a:int64(1)}")
+	}
+}
+
 func TestExpiredItemsAreMissing(t *testing.T) {
 	tests := []struct {
 		name, members, states string

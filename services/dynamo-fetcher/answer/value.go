@@ -123,7 +123,7 @@ func (s *Scanner) readMap(row *packed.Block) error {
 		return fmt.Errorf("its type is %s; the layout is map:%s", tag, s.layout.attribute)
 	}
 	j.Object()
-	for name, more := j.NextLike(row.Guess()); more; name, more = j.NextLike(row.Guess()) {
+	for name, more := j.NextLike(s.readNumbers(row)); more; name, more = j.NextLike(s.readNumbers(row)) {
 		if s.layout.isExcluded(name) {
 			_, _ = j.Skip() // Err has it
 			continue

@@ -1,0 +1,89 @@
+package jsonscan
+
+import (
+	"encoding/binary"
+	"math"
+	"math/bits"
+)
+
+// shortNumber reads the usual numbers eight digits at a time: up to seven digits, or with
+// those behind a point maxDigits. It is false, which says nothing, for every other, and near
+// the end of data, where eight bytes cannot be read. Loops over digits, whose number nobody can
+// guess, cost more than the digits do.
+func shortNumber(data []byte, i int) (n Number, end int, ok bool) {
+	negative := uint64(0)
+	if i < len(data) && data[i] == '-' {
+		negative = 1
+		i++
+	}
+	if i+8 >= len(data) {
+		return Number{}, 0, false
+	}
+	w := binary.LittleEndian.Uint64(data[i:])
+	whole := digitsIn(w)
+	if whole == 0 || whole == 8 || byte(w) == '0' && whole > 1 {
+		return Number{}, 0, false
+	}
+	mantissa := firstDigits(w, whole)
+	i += int(whole)
+	switch c := data[i]; {
+	case c|0x20 == 'e':
+		return Number{}, 0, false
+	case c != '.':
+		return Number{Int: int64(mantissa ^ -negative + negative), IsInt: true}, i, true
+	}
+	i++
+	scale, digits := uint(0), uint(8)
+	for digits == 8 {
+		if i+8 >= len(data) {
+			return Number{}, 0, false
+		}
+		w = binary.LittleEndian.Uint64(data[i:])
+		digits = digitsIn(w)
+		i += int(digits)
+		if scale += digits; whole+scale > maxDigits {
+			return Number{}, 0, false
+		}
+		mantissa = mantissa*intPowers[digits] + firstDigits(w, digits)
+	}
+	if scale == 0 || data[i]|0x20 == 'e' {
+		return Number{}, 0, false
+	}
+	if mantissa > 1<<53 {
+		f, ok := exactFloat(mantissa, -int(scale), negative != 0)
+		return Number{Float: f}, i, ok
+	}
+	f := float64(mantissa) / floatPowers[scale] // both are exact: see exactFloat
+	return Number{Float: math.Float64frombits(math.Float64bits(f) | negative<<63)}, i, true
+}
+
+const zeros = 0x3030303030303030
+
+// digitsIn counts the digits with which w begins; its first byte is its lowest. A byte is
+// a digit if it is at most 9 without its '0', and so does not reach the highest bit when
+// 0x76 is added. What carries out of a byte that is no digit only changes those behind it.
+func digitsIn(w uint64) uint {
+	const highest = 0x8080808080808080
+	w ^= zeros
+	return uint(bits.TrailingZeros64((w+0x7676767676767676|w)&highest)) / 8
+}
+
+// firstDigits reads the first n digits of w, as many as eight.
+func firstDigits(w uint64, n uint) uint64 {
+	return joinDigits((w ^ zeros) << (64 - 8*n)) // zeros stand before them now
+}
+
+// eightDigits reads the eight digits of w.
+func eightDigits(w uint64) uint64 { return joinDigits(w ^ zeros) }
+
+// joinDigits reads eight bytes from 0 to 9, the first in the lowest: it joins neighbours to
+// pairs, pairs to fours, and fours to eight.
+func joinDigits(w uint64) uint64 {
+	const (
+		pairs = 0x000000ff000000ff
+		upper = 100 + 1000000<<32
+		lower = 1 + 10000<<32
+	)
+	w = w*10 + w>>8
+	return (w&pairs*upper + w>>16&pairs*lower) >> 32
+}
