@@ -18,8 +18,8 @@ import (
 	"github.com/fastfeaturefetch/fff/tests/bench/calibrate"
 )
 
-// What a job takes on the disk at the most, for each sample: the dataset, what is staged of
-// it, and the broker's store. It was measured with 10,000 samples.
+// What a job is taken to need on the disk, for each sample: its dataset is some 20 KB, and
+// as much again is for what is staged and for the broker's store.
 const diskPerSample = 40 << 10
 
 // Small runs are of so many samples, and so many of them are run.
