@@ -111,6 +111,7 @@ func (j *job) loop(ctx context.Context) {
 		}
 		if err == nil {
 			j.watch.trouble = ""
+			pause = j.pace()
 			if j.rec.State.Ended() && j.rec.Teardown == runs.TeardownDone {
 				pause = rest
 			}
