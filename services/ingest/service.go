@@ -11,7 +11,6 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/runner"
 	"github.com/fastfeaturefetch/fff/shared/service"
 	"github.com/fastfeaturefetch/fff/shared/stage"
-	"github.com/fastfeaturefetch/fff/streams"
 )
 
 // Config is what the environment says of ingest.
@@ -40,6 +39,7 @@ type Service struct {
 
 	mu     sync.Mutex
 	leases map[string]*held
+	gates  map[string]*gate
 	left   bool // no lease is sought any more
 }
 
@@ -52,7 +52,7 @@ type held struct {
 
 // New makes the service. It starts nothing.
 func New(cfg Config, d service.Deps) *Service {
-	s := &Service{cfg: cfg, d: d, bucket: runs.Open(d.Client.NC, d.Client.JS), leases: map[string]*held{}}
+	s := &Service{cfg: cfg, d: d, bucket: runs.Open(d.Client.NC, d.Client.JS), leases: map[string]*held{}, gates: map[string]*gate{}}
 	s.stage = NewStage(&brokerDesk{c: d.Client, bucket: s.bucket})
 	s.runner = runner.New(runner.Config{
 		Stage: stage.Ingest, Service: "ingest", Instance: d.Instance,
@@ -102,6 +102,7 @@ func (s *Service) adopt(ctx context.Context, all []*runs.Record) {
 		if !working[run] {
 			h.stop()
 			delete(s.leases, run)
+			delete(s.gates, run)
 			s.stage.Forget(run)
 		}
 	}
@@ -139,42 +140,4 @@ func (s *Service) mine(run string) bool {
 	defer s.mu.Unlock()
 	h := s.leases[run]
 	return h != nil && h.lease.Held()
-}
-
-// gate waits until the run has less than its quota in every queue downstream, so that a
-// large run does not fill them before a small one comes.
-func (s *Service) gate(ctx context.Context, run *stage.Run) error {
-	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 250*time.Millisecond) {
-		full, err := s.full(ctx, run.ID)
-		if err == nil && full == "" {
-			return nil
-		}
-		if full == stage.Writer {
-			// The writers may be waiting for more before they stage a part, and we for them.
-			s.d.Client.AskFlush(run.ID)
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(wait):
-		}
-	}
-}
-
-// full gives the queue in which the run has its quota, "" if there is none.
-func (s *Service) full(ctx context.Context, run string) (stage.Name, error) {
-	for _, st := range []stage.Name{stage.Dynamo, stage.FSFast, stage.FSSlow, stage.Writer} {
-		n, err := streams.Count(ctx, s.d.Client.JS, streams.Of(st), streams.Subject(st, run))
-		if err != nil {
-			return "", err
-		}
-		quota := s.cfg.Quota
-		if st == stage.Writer {
-			quota = s.cfg.WriterQuota
-		}
-		if n >= uint64(quota) {
-			return st, nil
-		}
-	}
-	return "", nil
 }

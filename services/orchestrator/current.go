@@ -46,6 +46,11 @@ func (j *job) current(ctx context.Context) error {
 	if err := j.commits.CatchUp(ctx); err != nil {
 		return err
 	}
+	return j.stands()
+}
+
+// stands is current for who has just read the log.
+func (j *job) stands() error {
 	last := ""
 	j.commits.View(func(s *commitlog.State) { last = s.Last })
 	if last != j.last {

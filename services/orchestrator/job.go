@@ -113,12 +113,7 @@ func (j *job) loop(ctx context.Context) {
 		}
 		if err == nil {
 			j.watch.trouble = ""
-			switch {
-			case j.rec.State.Ended() && j.rec.Teardown == runs.TeardownDone:
-				pause = rest
-			case j.rec.State == runs.Finalising, j.watch.quiet > 0:
-				pause = soon
-			}
+			pause = j.pace()
 		}
 		j.publish()
 		j.mu.Unlock()

@@ -58,7 +58,7 @@ func (j *job) decide(ctx context.Context, staged *commitlog.Staged) error {
 	if j.commits.Rollbacks() != j.rolls {
 		return errors.New("the broker's store was put back; the run is being opened again")
 	}
-	if err := j.current(ctx); err != nil {
+	if err := j.stands(); err != nil {
 		return err // another leader has committed cells that j.committed lacks
 	}
 	why, err := j.fencedOff(ctx)

@@ -39,8 +39,9 @@ type watch struct {
 	failed      map[string]int64  // by code
 	drift       string            // reason of the last cell that did not fit its declared types
 
-	lags  map[stage.Name]int64
-	quiet int // looks in a row at which nothing was under way
+	lags     map[stage.Name]int64
+	upstream int64 // of them, what the writer has yet to see
+	quiet    int   // looks in a row at which nothing was under way
 
 	demand *demand // while the run is warmed up; nil until a record has come
 
@@ -95,7 +96,7 @@ func (j *job) look(ctx context.Context) error {
 	if j.commits.Rollbacks() != j.rolls {
 		return j.reopen(ctx, putBack)
 	}
-	if err := j.current(ctx); err != nil {
+	if err := j.stands(); err != nil {
 		return err
 	}
 	if err := j.readInput(ctx); err != nil {
@@ -125,6 +126,25 @@ func (j *job) look(ctx context.Context) error {
 		return j.put(ctx, func(r *runs.Record) { r.State = runs.Finalising })
 	}
 	return nil
+}
+
+// maxPace bounds pace, so that progress is seen and what has to end ends soon.
+const maxPace = time.Second
+
+// pace is how long the run may go without a look. A look costs the broker some twenty
+// answers; while stages before the writer have work, none can find the end. The longer that
+// has gone on, the less matters when it is found: one part in sixty-four of it.
+func (j *job) pace() time.Duration {
+	w := &j.watch
+	switch {
+	case j.rec.State.Ended() && j.rec.Teardown == runs.TeardownDone:
+		return rest
+	case j.rec.State == runs.Finalising, w.quiet > 0:
+		return soon
+	case !j.rec.State.Working(), w.upstream == 0:
+		return tick
+	}
+	return min(max(tick, time.Since(w.heeded.began)/64), maxPace)
 }
 
 // readInput takes in the batches that have come.
@@ -209,6 +229,7 @@ func (j *job) readLags(ctx context.Context) error {
 			upstream += n
 		}
 	}
+	w.upstream = upstream
 	if total == 0 && j.rec.Input.Sealed && w.lastRead >= j.rec.Input.LastSeq {
 		w.quiet++
 	} else {

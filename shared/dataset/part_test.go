@@ -123,7 +123,7 @@ func TestDecodePartRefusesDamage(t *testing.T) {
 	}
 	next := bytes.Clone(data)
 	next[len(indexMagic)] = indexVersion + 1
-	if _, err := DecodePart(next); err == nil || !strings.Contains(err.Error(), "versions 2 and 3") {
+	if _, err := DecodePart(next); err == nil || !strings.Contains(err.Error(), "versions 2 to 4") {
 		t.Errorf("next version: %v", err)
 	}
 }
@@ -134,7 +134,7 @@ func sealed(body []byte) []byte {
 }
 
 func TestDecodePartRefusesNonsense(t *testing.T) {
-	head := []byte(indexMagic + "\x01")
+	head := []byte(indexMagic + "\x03")
 	named := slices.Concat(head, []byte("\x01r\x01\x01p")) // run, epoch, name
 	for name, body := range map[string][]byte{
 		"a string longer than the rest":  slices.Concat(head, []byte("\xc8\x01r")),
@@ -183,29 +183,87 @@ func TestBitmap(t *testing.T) {
 	}
 }
 
-// An index of the version before has no statistics.
-func TestDecodePartReadsTheVersionBefore(t *testing.T) {
-	dump, err := os.ReadFile(filepath.Join("testdata", "part-v2.hex"))
-	if err != nil {
-		t.Fatal(err)
+// Indexes of the versions before lie in datasets; those of version 2 have no statistics.
+func TestDecodePartReadsTheVersionsBefore(t *testing.T) {
+	old := examplePart()
+	for i := range old.Families {
+		old.Families[i].Stats = nil
 	}
-	var data []byte
-	for line := range strings.Lines(string(dump)) {
-		_, line, _ = strings.Cut(line, "  ")
-		line, _, _ = strings.Cut(line, "|")
-		bytes, err := hex.DecodeString(strings.ReplaceAll(line, " ", ""))
+	for file, want := range map[string]*Part{"part-v2.hex": old, "part-v3.hex": examplePart()} {
+		dump, err := os.ReadFile(filepath.Join("testdata", file))
 		if err != nil {
 			t.Fatal(err)
 		}
-		data = append(data, bytes...)
+		var data []byte
+		for line := range strings.Lines(string(dump)) {
+			_, line, _ = strings.Cut(line, "  ")
+			line, _, _ = strings.Cut(line, "|")
+			bytes, err := hex.DecodeString(strings.ReplaceAll(line, " ", ""))
+			if err != nil {
+				t.Fatal(err)
+			}
+			data = append(data, bytes...)
+		}
+		if got, err := DecodePart(data); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %+v, %v; want %+v", file, got, err, want)
+		}
 	}
-	got, err := DecodePart(data)
-	if err != nil {
-		t.Fatal(err)
+}
+
+// TestPartOfManyFeaturesIsCompact: the features of a large part take little beside its keys.
+func TestPartOfManyFeaturesIsCompact(t *testing.T) {
+	p := widePart()
+	got := len(EncodePart(p)) - 16*len(p.Keys)
+	if limit := 25_000; got > limit {
+		t.Errorf("beside the keys: %d bytes, want at most %d", got, limit)
 	}
-	want := examplePart()
-	want.Families[0].Stats = nil
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("got %+v, want %+v", got, want)
+}
+
+// widePart is as writers make them: 1,000 samples of 50 families of 60 features, of which some
+// cells are elsewhere.
+func widePart() *Part {
+	const samples, families, features = 1_000, 50, 60
+	p := &Part{Run: "demo", Epoch: 1, Name: "x"}
+	for i := range samples {
+		p.Keys = append(p.Keys, sample.KeyOf("user", int64(i)))
 	}
+	for i := range families {
+		f := FamilyPart{Family: fmt.Sprint("family_", i), Rows: NewBitmap(samples), FromDynamoDB: samples, File: File{
+			Name: "part-1-0123456789-17.parquet", Rows: samples, Bytes: 400_000 + int64(i), Checksum: fmt.Sprintf("%032x", p.Keys[i][:]),
+		}}
+		for n := range samples {
+			if n%97 != i {
+				f.Rows.Add(n)
+			}
+		}
+		for j := range features {
+			name := fmt.Sprintf("feature_%02d_of_%d", j, i)
+			f.File.Columns = append(f.File.Columns, Column{Feature: name, Name: name, Kind: packed.Double})
+			f.Stats = append(f.Stats, ColumnStats{Kinds: 1, Varied: true, Null: int64(j)})
+		}
+		p.Families = append(p.Families, f)
+	}
+	return p
+}
+
+// BenchmarkPart is an index as writers make them; bytes of it are its keys and the rest.
+func BenchmarkPart(b *testing.B) {
+	p := widePart()
+	data := EncodePart(p)
+	b.Run("encode", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			EncodePart(p)
+		}
+		b.ReportMetric(float64(len(data)), "bytes")
+		b.ReportMetric(float64(len(data)-16*len(p.Keys)), "bytes-beside-keys")
+	})
+	b.Run("decode", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := DecodePart(data); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }

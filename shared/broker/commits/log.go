@@ -45,6 +45,7 @@ type Log struct {
 	base    Base
 
 	mu        sync.Mutex
+	stream    jetstream.Stream // nil until it was asked for; it only carries the name
 	state     *commitlog.State
 	lastSeq   uint64 // of the last message read, void ones included
 	lastID    string // of the entry in it
@@ -93,16 +94,19 @@ type found struct {
 func (l *Log) catchUp(ctx context.Context, id string) (found, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	st, err := l.c.JS.Stream(ctx, streams.Commits)
-	if err != nil {
-		return found{}, fmt.Errorf("commit log of %s: %w", l.run, err)
+	if l.stream == nil {
+		st, err := l.c.JS.Stream(ctx, streams.Commits)
+		if err != nil {
+			return found{}, fmt.Errorf("commit log of %s: %w", l.run, err)
+		}
+		l.stream = st
 	}
-	if err := l.checkPlace(ctx, st); err != nil {
+	if err := l.checkPlace(ctx, l.stream); err != nil {
 		return found{}, err
 	}
 	var f found
 	for {
-		msg, err := st.GetMsg(ctx, l.lastSeq+1, jetstream.WithGetMsgSubject(l.subject))
+		msg, err := l.stream.GetMsg(ctx, l.lastSeq+1, jetstream.WithGetMsgSubject(l.subject))
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			return f, nil
 		}
