@@ -63,7 +63,7 @@ func TestARunThatIsStuckStopsNoOther(t *testing.T) {
 func testStuck(t *testing.T, staging, verdict func(context.Context) error) {
 	b := wide()
 	b.PartBytes = 1
-	b.EncodeBytes = 64 << 10 // for two files
+	b.EncodeBytes = 5 << 20 // for two files
 	f := newFixture(t, b, families, nil)
 	dead := &stage.Run{ID: "dead", Epoch: 1, File: f.run.File}
 	place := func(_ context.Context, run *stage.Run) (*Place, error) {

@@ -71,7 +71,7 @@ func (f *FamilyRows) Reset() {
 	f.picks, f.rows = f.picks[:0], 0
 }
 
-// Bounds of a row group, so that readers and Rewrite need little memory.
+// Bounds of a row group, so that readers need little memory.
 const (
 	maxGroupRows  = 100_000
 	maxGroupBytes = 16 << 20 // of values, before compression
@@ -93,28 +93,26 @@ func (f *FamilyRows) groups(columns int) [][]pick {
 	return append(groups, f.picks[start:])
 }
 
-// What the Parquet writer takes of memory: several times the values of a row group, and
-// buffers for each column.
+// What writing takes of memory. A page goes out as soon as it is full, so rows do not add to
+// it: there are the page before and after its compression, with the last pick that went into
+// it, the compressor's tables, and what the footer and the plan say of each column.
 const (
-	encodingFactor    = 5
-	columnBufferBytes = 24 << 10
+	pagesBytes   = 2 << 20
+	pickFactor   = 4 // a pick's values are gathered, and stand in the page, with its levels, and compressed
+	columnBytes  = 1 << 10
+	footerFactor = 2 // a column of a row group stands in the footer and in its bytes
 )
 
 // EncodingBytes estimates the memory that writing the rows takes, to a file of at least so
 // many columns.
 func (f *FamilyRows) EncodingBytes(columns int) int64 {
+	largest := 0
 	for i := range f.picks {
 		columns = max(columns, len(f.picks[i].block.Columns))
+		largest = max(largest, f.picks[i].bytes(1))
 	}
-	largest := 0
-	for _, group := range f.groups(columns) {
-		bytes := 0
-		for i := range group {
-			bytes += group[i].bytes(columns)
-		}
-		largest = max(largest, bytes)
-	}
-	return int64(encodingFactor*largest + columnBufferBytes*columns)
+	groups := len(f.groups(columns))
+	return int64(pagesBytes + pickFactor*largest + columnBytes*columns*(1+footerFactor*groups))
 }
 
 // bytes estimates what the pick's values take in a file of so many columns.

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/fastfeaturefetch/fff/shared/dataset/pages"
+	"github.com/fastfeaturefetch/fff/shared/packed"
 	"github.com/fastfeaturefetch/fff/shared/runfile"
 )
 
@@ -66,7 +67,12 @@ type fileWriter struct {
 	out    *pages.Writer
 	stats  []columnCounter
 	filler filler
+	ahead  [prefetched]*packed.Column
+	loaded int // of what is read ahead, so that it is read
 }
+
+// prefetched is how many blocks' columns are read ahead.
+const prefetched = 32
 
 // writeGroup writes a row group of picks, whose layouts are given.
 func (f *fileWriter) writeGroup(group []pick, layouts []int32) error {
@@ -94,20 +100,40 @@ func (f *fileWriter) writeFeature(group []pick, layouts []int32, i int) error {
 	col, stats, out := &f.plan.cols[i], &f.stats[i], f.out.Column()
 	f.filler.to, f.filler.feature = physical(col.Kind), col.Feature
 	for p := range group {
-		pick := &group[p]
-		at := f.plan.layouts[layouts[p]].at[i]
-		if at < 0 {
+		if p%prefetched == 0 {
+			f.prefetch(group[p:], layouts[p:], i)
+		}
+		pick, from := &group[p], f.ahead[p%prefetched]
+		if from == nil {
 			stats.absent(len(pick.rows))
 			out.Nulls(len(pick.rows))
 			continue
 		}
-		from := &pick.block.Columns[at]
 		stats.add(from, pick)
 		if err := f.filler.fill(out, from, pick); err != nil {
 			return err
 		}
 	}
 	return f.out.EndColumn()
+}
+
+// prefetch finds a column in the next blocks and loads it. The column of a small block is a line
+// of memory that was not used for long; loaded together they are waited for once, not one
+// after the other.
+func (f *fileWriter) prefetch(group []pick, layouts []int32, i int) {
+	for p := range group[:min(len(group), prefetched)] {
+		at := f.plan.layouts[layouts[p]].at[i]
+		if at < 0 {
+			f.ahead[p] = nil
+			continue
+		}
+		from := &group[p].block.Columns[at]
+		f.ahead[p] = from
+		f.loaded += from.Count()
+		if values := from.Values(); len(values) > 0 {
+			f.loaded += int(values[0])
+		}
+	}
 }
 
 func userIDs(out *pages.Chunk, p *pick) error {

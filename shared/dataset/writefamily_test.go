@@ -259,21 +259,30 @@ func (w *countWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// BenchmarkWriteFamily writes 10,000 rows of 60 doubles of 8 random bits each, from
-// blocks of 100 rows. Most of its time is zstd's.
+// BenchmarkWriteFamily writes 10,000 rows of 60 features: doubles of 8 random bits each, or
+// fine and coarse fractions and counts by turns. Blocks of 100 rows are what hits become, those of
+// one what is fetched one sample at a time.
 func BenchmarkWriteFamily(b *testing.B) {
+	random := rand.New(rand.NewPCG(1, 2))
+	bits8 := func(int) any { return 0.01 + float64(random.IntN(256)) }
+	mixed := func(feature int) any {
+		return []any{float64(random.IntN(1e6)) / 1e6, float64(random.IntN(1e4)) / 1e4, 10_000 + random.IntN(10_000)}[feature%3]
+	}
 	const n, features = 10_000, 60
-	for _, nulls := range []int{0, 10} {
-		b.Run(fmt.Sprintf("nulls=%d%%", nulls), func(b *testing.B) {
-			random := rand.New(rand.NewPCG(1, 2))
+	for _, bench := range []struct {
+		name       string
+		nulls, per int
+		value      func(feature int) any
+	}{{"nulls=0%", 0, 100, bits8}, {"nulls=10%", 10, 100, bits8}, {"mixed", 0, 100, mixed}, {"mixed,rows=4", 0, 4, mixed}, {"mixed,rows=1", 0, 1, mixed}} {
+		b.Run(bench.name, func(b *testing.B) {
 			rows := &FamilyRows{}
-			for i := 0; i < n; i += 100 {
-				cells := make([]cell, 100)
+			for i := 0; i < n; i += bench.per {
+				cells := make([]cell, bench.per)
 				for j := range cells {
 					cells[j] = cell{user: fmt.Sprintf("user-%07d", random.IntN(1e7)), ms: 1700000000000 + random.Int64N(1e10)}
 					for k := range features {
-						v := value{fmt.Sprintf("feature_%02d", k), 0.01 + float64(random.IntN(256))}
-						if random.IntN(100) < nulls {
+						v := value{fmt.Sprintf("feature_%02d", k), bench.value(k)}
+						if random.IntN(100) < bench.nulls {
 							v.v = nil
 						}
 						cells[j].values = append(cells[j].values, v)

@@ -81,7 +81,7 @@ func (p *direct) post(ctx context.Context, r *work.Request) (*http.Response, err
 			return nil, err
 		}
 		// A deadline in the past ends what the connection waits for.
-		c.release = context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
+		c.release = context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 		response, err := c.exchange(p, r)
 		if err == nil {
 			response.Body = &directBody{from: response.Body, direct: p, conn: c, keep: !response.Close}

@@ -47,7 +47,7 @@ func TestParts(t *testing.T) {
 				used := map[uint32]bool{}
 				for _, k := range message.Blocks {
 					for _, s := range k.SampleOf {
-						used[uint32(s)] = true
+						used[s] = true
 					}
 				}
 				if len(used) != len(message.Samples) {

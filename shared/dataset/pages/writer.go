@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -12,9 +13,12 @@ import (
 
 const magic = "PAR1"
 
+// bufferBytes is what is gathered of small pages before they are written.
+const bufferBytes = 32 << 10
+
 // Writer writes a file.
 type Writer struct {
-	out    io.Writer
+	out    *bufio.Writer
 	schema *Schema
 	offset int64
 	chunk  Chunk
@@ -26,7 +30,7 @@ type Writer struct {
 
 // NewWriter makes a writer. Nothing is written before the first page.
 func NewWriter(out io.Writer, s *Schema) *Writer {
-	w := &Writer{out: out, schema: s}
+	w := &Writer{out: bufio.NewWriterSize(out, bufferBytes), schema: s}
 	w.chunk.w = w
 	return w
 }
@@ -41,7 +45,7 @@ func (w *Writer) Column() *Chunk {
 	return &w.chunk
 }
 
-// EndColumn ends the column that was begun last. All columns of a row group must have as many
+// EndColumn ends the column that was begun last. An error may be that of a page before. All columns of a row group must have as many
 // rows as the first.
 func (w *Writer) EndColumn() error {
 	c := &w.chunk
@@ -78,6 +82,9 @@ func (w *Writer) Close() error {
 	}
 	footer = binary.LittleEndian.AppendUint32(footer, uint32(len(footer)))
 	w.write(append(footer, magic...))
+	if w.err == nil {
+		w.err = w.out.Flush()
+	}
 	return w.err
 }
 
