@@ -14,8 +14,8 @@ const (
 	literalsHuffman = 2
 )
 
-// worthLog says what Huffman codes must save to be worth their time: the 8th part.
-const worthLog = 3
+// worthLog says what Huffman codes must save to be worth their time: the 16th part.
+const worthLog = 4
 
 // appendLiterals appends the literals section of a block.
 func (e *Encoder) appendLiterals(dst []byte) []byte {

@@ -64,7 +64,7 @@ func general(t testing.TB) (*zstd.Encoder, *zstd.Decoder) {
 
 func TestAppend(t *testing.T) {
 	e := new(Encoder)
-	other, d := general(t)
+	_, d := general(t)
 	for shape := range shapes {
 		for _, n := range []int{0, 1, 2, 3, 10, 100, 500, 2500, 10_000, 16384, 16385, 40_000} {
 			for _, prefix := range []int{0, 7, 8, 313} {
@@ -73,12 +73,6 @@ func TestAppend(t *testing.T) {
 				got, err := d.DecodeAll(out[len("before"):], nil)
 				if err != nil || !bytes.Equal(got, src) {
 					t.Fatalf("%s, %d numbers behind %d bytes: %v", shapes[shape].name, n, prefix, err)
-				}
-				if prefix == 7 && n >= 500 {
-					most := len(other.EncodeAll(src, nil))
-					if t.Logf("%-22s %6d: %.3f bytes a number, %.3f", shapes[shape].name, n, float64(len(out)-6)/float64(n), float64(most)/float64(n)); false {
-						t.Error()
-					}
 				}
 			}
 		}
