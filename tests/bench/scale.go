@@ -109,7 +109,7 @@ func room(samples int) error {
 	if err := syscall.Statfs(os.TempDir(), &s); err != nil {
 		return fmt.Errorf("%s: %w", os.TempDir(), err)
 	}
-	free := int64(s.Bavail) * int64(s.Bsize)
+	free := int64(s.Bavail) * int64(s.Bsize) //nolint:unconvert // not everywhere an int64
 	fmt.Fprintf(os.Stderr, "%d samples take up to %.1f GB below %s, which has %.1f GB, and some %v at 50,000 families/s, to verify them aside\n",
 		samples, float64(need)/1e9, os.TempDir(), float64(free)/1e9, time.Duration(samples)*families*time.Second/50_000)
 	if free < need {

@@ -46,7 +46,7 @@ func writerClient(ctx context.Context, cfg writerConfig) (*written, error) {
 	}
 	said := &written{}
 	store := newS3Client(cfg.S3)
-	part, partCtx := errgroup.WithContext(ctx)
+	part := new(errgroup.Group)
 	for first := 0; first < cfg.Samples; first += cfg.Part {
 		begin := time.Now()
 		n := min(cfg.Part, cfg.Samples-first)
@@ -58,8 +58,7 @@ func writerClient(ctx context.Context, cfg writerConfig) (*written, error) {
 		if err := errors.Join(err, part.Wait()); err != nil { // the part before
 			return nil, err
 		}
-		part, partCtx = errgroup.WithContext(ctx)
-		ctx := partCtx
+		part = new(errgroup.Group)
 		part.Go(func() error {
 			files, ctx := errgroup.WithContext(ctx)
 			files.SetLimit(max(cfg.AtOnce, 1))
