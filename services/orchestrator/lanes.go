@@ -19,7 +19,7 @@ import (
 const (
 	slowGap    = 3.0
 	quick      = 5 * time.Millisecond // what takes less is not told apart: the way there takes as long
-	leastTimed = 16                   // answers of a family, over all instances
+	leastTimed = 64                   // answers of a family, over all instances: the first ones tell of a busy start
 )
 
 // findLanes says which families of the lane auto are fast, once enough answers were timed. A
