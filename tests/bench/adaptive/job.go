@@ -15,6 +15,7 @@ import (
 
 	"github.com/fastfeaturefetch/fff/services/sandbox/featureservice"
 	"github.com/fastfeaturefetch/fff/shared/runfile"
+	"github.com/fastfeaturefetch/fff/tests/bench/release"
 )
 
 // samples of a job are more than any of them comes to.
@@ -24,17 +25,11 @@ const samples = 500_000
 type programs struct{ dir string }
 
 func build(ctx context.Context) (*programs, error) {
-	dir, err := os.MkdirTemp("", "fff-adaptive-")
+	dir, err := release.FFF(ctx, "fff-adaptive-")
 	if err != nil {
 		return nil, err
 	}
 	p := &programs{dir}
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", dir, "github.com/fastfeaturefetch/fff/services/fff/cmd/fff")
-	cmd.Stderr = os.Stderr
-	if err := cmd.Run(); err != nil {
-		p.remove()
-		return nil, fmt.Errorf("build fff: %w", err)
-	}
 	var b bytes.Buffer
 	b.WriteString("user_id,pitc_timestamp\n")
 	for n := range samples {

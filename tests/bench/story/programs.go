@@ -13,24 +13,19 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/fastfeaturefetch/fff/tests/bench/release"
 )
 
 // programs are what is measured, in a directory of their own that is also that of the jobs.
 type programs struct{ dir string }
 
 func build(ctx context.Context) (*programs, error) {
-	dir, err := os.MkdirTemp("", "fff-story-")
+	dir, err := release.FFF(ctx, "fff-story-")
 	if err != nil {
 		return nil, err
 	}
-	p := &programs{dir}
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", dir, "github.com/fastfeaturefetch/fff/services/fff/cmd/fff")
-	cmd.Stderr = os.Stderr
-	if err := cmd.Run(); err != nil {
-		p.remove()
-		return nil, fmt.Errorf("build fff: %w", err)
-	}
-	return p, nil
+	return &programs{dir}, nil
 }
 
 func (p *programs) remove() { _ = os.RemoveAll(p.dir) }
