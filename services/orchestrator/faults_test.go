@@ -234,11 +234,18 @@ func (h *hookedStore) OpenVisible(ctx context.Context, family, name string) (dat
 	return h.Store.OpenVisible(ctx, family, name)
 }
 
-func (h *hookedStore) RemoveVisible(ctx context.Context, family, name string) error {
+func (h *hookedStore) RemoveVisible(ctx context.Context, family string, names ...string) error {
 	if err := h.before("remove visible"); err != nil {
 		return err
 	}
-	return h.Store.RemoveVisible(ctx, family, name)
+	return h.Store.RemoveVisible(ctx, family, names...)
+}
+
+func (h *hookedStore) Unstage(ctx context.Context, epoch uint64, token, part string) error {
+	if err := h.before("unstage"); err != nil {
+		return err
+	}
+	return h.Store.Unstage(ctx, epoch, token, part)
 }
 
 func (h *hookedStore) Put(ctx context.Context, name string, data []byte) error {

@@ -79,6 +79,9 @@ func (j *job) finalise(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := j.merge(ctx, final); err != nil {
+		return err
+	}
 	return j.writeUp(ctx, proof, final)
 }
 
@@ -124,19 +127,24 @@ func (j *job) rollForward(ctx context.Context) error {
 		if whole && ierr == nil {
 			continue
 		}
-		j.log.Warn().Str("family", f.Family).Str("file", f.Name).Msg("a committed file is lost; its cells are fetched again")
-		entry := &commitlog.Entry{Type: commitlog.Void, Epoch: j.rec.Epoch, Family: f.Family, Remove: []string{f.Name}, Reason: "the file is lost"}
-		if err := j.append(ctx, entry); err != nil {
-			return err
-		}
-		if err := j.leading(ctx); err != nil {
-			return err
-		}
-		if err := j.store.RemoveVisible(ctx, f.Family, f.Name); err != nil {
+		if err := j.voidFile(ctx, f, "the file is lost"); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// voidFile takes a committed file out of the dataset.
+func (j *job) voidFile(ctx context.Context, f *commitlog.File, why string) error {
+	j.log.Warn().Str("family", f.Family).Str("file", f.Name).Str("why", why).Msg("a committed file is lost; its cells are fetched again")
+	entry := &commitlog.Entry{Type: commitlog.Void, Epoch: j.rec.Epoch, Family: f.Family, Remove: []string{f.Name}, Reason: why}
+	if err := j.append(ctx, entry); err != nil {
+		return err
+	}
+	if err := j.leading(ctx); err != nil {
+		return err
+	}
+	return j.store.RemoveVisible(ctx, f.Family, f.Name)
 }
 
 // sweepVisible removes visible files that do not belong to the dataset. The log is read

@@ -45,8 +45,12 @@ func epochOf(v dataset.VisibleFile) (epoch uint64, ours bool) {
 // reads each index once: a request each where the dataset is in S3.
 func (j *job) liveFiles() (files []commitlog.File) {
 	j.commits.View(func(s *commitlog.State) { files = s.Files() })
-	slices.SortStableFunc(files, func(a, b commitlog.File) int { return strings.Compare(a.Name, b.Name) })
+	sortByName(files)
 	return files
+}
+
+func sortByName(files []commitlog.File) {
+	slices.SortStableFunc(files, func(a, b commitlog.File) int { return strings.Compare(a.Name, b.Name) })
 }
 
 // indexCache keeps the indexes that were read last.

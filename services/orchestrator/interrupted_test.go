@@ -34,8 +34,8 @@ func blind(step string) error {
 }
 
 // ripe makes a run with all of the finaliser's work before it: a family whose types are to
-// be settled in two swaps, a part that is committed and not visible, a file that is lost, a
-// cell that was never fetched.
+// be settled in two swaps, and whose files are merged then, a part that is committed and not
+// visible, a file that is lost, a cell that was never fetched.
 func (w *world) ripe(l *leader) {
 	w.t.Helper()
 	pen := l.newPen(nil)
@@ -147,7 +147,7 @@ func TestLeaderDisturbedInItsFinaliser(t *testing.T) {
 		b := brokertest.Start(t)
 		disturbed := func(t *testing.T, at int) int {
 			w := newWorldOn(t, b, fmt.Sprintf("run-%d", at), 3, "a", "b")
-			w.t = t
+			w.t, w.least = t, 2
 			m := &moments{at: at, calls: in.calls}
 			w.ripe(w.open())
 			l := w.leadOn(w.newServiceOn(m.connect(w), m.hooked))

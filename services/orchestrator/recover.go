@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"slices"
+	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -189,7 +190,8 @@ func (r *recovery) drop(family, name string) error {
 }
 
 // adopt takes in a visible file that the log does not know, and with it the other files of
-// its part: they were committed together.
+// its part: they were committed together. Those of a merge were not: while the files that
+// another one is merged from are visible, it must not become so.
 func (r *recovery) adopt(v dataset.VisibleFile) error {
 	name, ok := indexName(v.Name)
 	if !ok || v.Family == "" {
@@ -206,6 +208,9 @@ func (r *recovery) adopt(v dataset.VisibleFile) error {
 	i := slices.IndexFunc(files, func(f commitlog.File) bool { return f.Family == v.Family })
 	if i < 0 {
 		return r.drop(v.Family, v.Name)
+	}
+	if strings.HasPrefix(p.Name, mergedPart) {
+		return r.take(&files[i])
 	}
 	for i := range files {
 		if err := r.takeStaged(&files[i], p); err != nil {

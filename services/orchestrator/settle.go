@@ -21,7 +21,7 @@ type liveFile struct {
 }
 
 // settleTypes decides the columns and types of every family and writes anew the files that
-// differ. It is also the place where small parts are compacted.
+// differ.
 func (j *job) settleTypes(ctx context.Context) (map[string][]dataset.FinalColumn, error) {
 	var files []commitlog.File
 	j.commits.View(func(s *commitlog.State) { files = s.Files() })
@@ -108,10 +108,8 @@ func (j *job) swap(ctx context.Context, entry *commitlog.Entry) error {
 	}
 	// What leaves goes first: a reader may find the family short for a moment, never a
 	// cell twice.
-	for _, name := range entry.Remove {
-		if err := j.store.RemoveVisible(ctx, entry.Family, name); err != nil {
-			return err
-		}
+	if err := j.store.RemoveVisible(ctx, entry.Family, entry.Remove...); err != nil {
+		return err
 	}
 	for i := range entry.Add {
 		if err := j.reveal(ctx, &entry.Add[i], []string{j.rec.Token}); err != nil {
@@ -131,7 +129,7 @@ func (j *job) rewriteFile(ctx context.Context, old *liveFile, final []dataset.Fi
 	part := "s" + service.NewInstance()
 	name := dataset.PartFile(j.rec.Epoch, part)
 	staged, err := j.store.Stage(ctx, j.rec.Epoch, j.rec.Token, part, old.file.Family, name, func(w io.Writer) error {
-		return dataset.Rewrite(ctx, src, src.Size(), final, w)
+		return dataset.Rewrite(ctx, dataset.Source{Data: src, Size: src.Size()}, final, w)
 	})
 	if err != nil {
 		return nil, err

@@ -44,6 +44,7 @@ type world struct {
 	declared string // what the run file says of the families beside their ids
 	bucket   string // a directory that plays S3, when the dataset is to be there and copied to out
 	users    int    // samples u0 … that are asked for
+	least    int    // parts that are merged
 }
 
 func newWorld(t *testing.T, users int, families ...string) *world {
@@ -53,7 +54,7 @@ func newWorld(t *testing.T, users int, families ...string) *world {
 
 // newWorldOn is newWorld on a broker that runs already.
 func newWorldOn(t *testing.T, b *brokertest.Broker, run string, users int, families ...string) *world {
-	return &world{t: t, b: b, run: run, out: filepath.Join(t.TempDir(), "out"), families: families, users: users}
+	return &world{t: t, b: b, run: run, out: filepath.Join(t.TempDir(), "out"), families: families, users: users, least: leastMerged}
 }
 
 // another is a second system on the same dataset.
@@ -124,7 +125,7 @@ func (w *world) newServiceOn(c *broker.Client, store func(dataset.Store) dataset
 	s := New(Config{Store: w.b.Dir}, service.Deps{
 		Client: c, Instance: service.NewInstance(), Metrics: runner.NewMetrics(telemetry.NewRegistry()), Log: zerolog.Nop(),
 	})
-	s.swapFiles, s.copyPause = 1, time.Millisecond
+	s.swapFiles, s.leastMerged, s.copyPause = 1, w.least, time.Millisecond
 	if w.bucket != "" {
 		s.openStore = func(context.Context, *runfile.Output, string) (dataset.Store, string, error) {
 			d, err := dataset.OpenDisk(w.bucket)

@@ -103,6 +103,20 @@ func TestLargestSwap(t *testing.T) {
 	}
 }
 
+// So does a merge.
+func TestLargestMerge(t *testing.T) {
+	t.Parallel()
+	f := largestFile(0)
+	e := Entry{ID: "x", Type: Swap, Epoch: 1 << 40, Family: f.Family, Add: []File{f}}
+	for i := range MaxMergedFiles {
+		e.Remove = append(e.Remove, largestFile(i).Name)
+	}
+	data, err := e.Encode()
+	if err != nil || len(data) > 768<<10 {
+		t.Errorf("%d bytes, %v; want at most 768 KB", len(data), err)
+	}
+}
+
 // A part of any size is rejected in entries that fit a message, each of which brings its
 // writer on.
 func TestLargestReject(t *testing.T) {

@@ -22,6 +22,10 @@ const MaxStagedFiles = 64
 // otherwise.
 const MaxSwapFiles = 500
 
+// MaxMergedFiles bounds the files that one Swap entry removes when it adds one, counted
+// likewise.
+const MaxMergedFiles = 3000
+
 // MaxRejectedBytes bounds the bitmaps of one Reject entry, for the same reason. They grow by
 // a third in the wire form.
 const MaxRejectedBytes = 512 << 10

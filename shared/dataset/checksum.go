@@ -43,6 +43,9 @@ func hexSum(sum xxh3.Uint128) string {
 	return hex.EncodeToString(b[:])
 }
 
+// Sum gives the checksum of data as the manifest writes it.
+func Sum(data []byte) string { return hexSum(xxh3.Hash128(data)) }
+
 // Checksum reads r to its end and gives its checksum as the manifest writes it, and
 // its length.
 func Checksum(ctx context.Context, r io.Reader) (sum string, bytes int64, err error) {

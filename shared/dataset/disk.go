@@ -222,13 +222,25 @@ func (d *Disk) OpenVisible(ctx context.Context, family, name string) (Blob, erro
 	return openBlob(path)
 }
 
-// RemoveVisible removes a visible file.
-func (d *Disk) RemoveVisible(ctx context.Context, family, name string) error {
-	path, err := d.visible(ctx, family, name)
-	if err != nil {
-		return err
+// RemoveVisible removes visible files.
+func (d *Disk) RemoveVisible(ctx context.Context, family string, names ...string) error {
+	dir := ""
+	for _, name := range names {
+		path, err := d.visible(ctx, family, name)
+		if err != nil {
+			return err
+		}
+		switch err := os.Remove(path); {
+		case err == nil:
+			dir = filepath.Dir(path)
+		case !errors.Is(err, fs.ErrNotExist):
+			return err
+		}
 	}
-	return removeFile(path)
+	if dir == "" {
+		return nil
+	}
+	return syncDir(dir)
 }
 
 // ListVisible gives every file under features/.

@@ -3,45 +3,124 @@ package dataset
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"math"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/fastfeaturefetch/fff/shared/dataset/pages"
 	"github.com/fastfeaturefetch/fff/shared/packed"
 )
 
+// Source is a Parquet file of a family that is read.
+type Source struct {
+	Data io.ReaderAt
+	Size int64
+}
+
 // Rewrite writes a family's file once more with other columns: those wanted that it does
-// not have are null, and types are converted. Rows keep their order. It works on a chunk
-// of values at a time; of the output it holds one compressed row group. The file must be
-// one that was checked, by its checksum or its size: a damaged one is mostly an error,
-// but may announce values that do not fit memory.
-func Rewrite(ctx context.Context, src io.ReaderAt, size int64, want []FinalColumn, w io.Writer) error {
-	if err := rewrite(ctx, src, size, want, w); err != nil {
+// not have are null, and types are converted. Rows keep their order, and row groups. It works
+// on a chunk of values at a time. The file must be one that was checked, by its checksum or
+// its size: a damaged one is mostly an error, but may announce values that do not fit memory.
+func Rewrite(ctx context.Context, src Source, want []FinalColumn, w io.Writer) error {
+	r := rewriter{ctx: ctx, want: want, w: w}
+	err := func() error {
+		groups, err := r.open(src)
+		if err != nil {
+			return err
+		}
+		for i := range groups {
+			if err := r.group(groups[i : i+1]); err != nil {
+				return err
+			}
+		}
+		return r.out.Close()
+	}()
+	if err != nil {
 		return fmt.Errorf("rewrite: %w", err)
 	}
 	return nil
 }
 
-func rewrite(ctx context.Context, src io.ReaderAt, size int64, want []FinalColumn, w io.Writer) error {
-	in, err := openParquet(src, size)
-	if err != nil {
-		return err
-	}
-	run, _ := in.Lookup(metaRun)
-	family, _ := in.Lookup(metaFamily)
-	rw := &rewriter{ctx: ctx, out: pages.NewWriter(w, fileSchema(want, run, family))}
-	if rw.from, err = sourcesOf(in, want); err != nil {
-		return err
-	}
-	for _, group := range in.RowGroups() {
-		if err := rw.group(group, want); err != nil {
-			return err
+// Merge writes the files of a family as one, whose columns are as Rewrite makes them. Each
+// list of sources becomes a row group; their rows keep their order. Where a column needs no
+// conversion its pages are copied as they are. What is said of Rewrite's file is true of all
+// sources.
+func Merge(ctx context.Context, lists iter.Seq2[[]Source, error], want []FinalColumn, w io.Writer) error {
+	r := rewriter{ctx: ctx, want: want, w: w}
+	err := func() error {
+		for list, err := range lists {
+			if err != nil {
+				return err
+			}
+			var all []rowGroup
+			for _, src := range list {
+				groups, err := r.open(src)
+				if err != nil {
+					return err
+				}
+				all = append(all, groups...)
+			}
+			if err := r.group(all); err != nil {
+				return err
+			}
 		}
+		if r.out == nil {
+			return errors.New("there are no files")
+		}
+		return r.out.Close()
+	}()
+	if err != nil {
+		return fmt.Errorf("merge: %w", err)
 	}
-	return rw.out.Close()
+	return nil
+}
+
+// chunkValues is how many values are read from a column at a time.
+const chunkValues = 512
+
+type rewriter struct {
+	ctx    context.Context
+	want   []FinalColumn
+	w      io.Writer
+	schema *pages.Schema // nil until the first file is open
+	out    *pages.Writer
+	text   []byte
+}
+
+// rowGroup is a row group of a file that is read.
+type rowGroup struct {
+	src  io.ReaderAt
+	rows parquet.RowGroup
+	meta []format.ColumnChunk
+	from []int // for each column of the output its place in the file, -1 if the file does not have it
+}
+
+// open opens a file. The first one says of which run and family the output is.
+func (r *rewriter) open(src Source) ([]rowGroup, error) {
+	in, err := openParquet(src.Data, src.Size)
+	if err != nil {
+		return nil, err
+	}
+	if r.out == nil {
+		run, _ := in.Lookup(metaRun)
+		family, _ := in.Lookup(metaFamily)
+		r.schema = fileSchema(r.want, run, family)
+		r.out = pages.NewWriter(r.w, r.schema)
+	}
+	from, err := sourcesOf(in, r.want)
+	if err != nil {
+		return nil, err
+	}
+	meta, groups := in.Metadata().RowGroups, make([]rowGroup, len(in.RowGroups()))
+	for i, g := range in.RowGroups() {
+		groups[i] = rowGroup{src: src.Data, rows: g, meta: meta[i].Columns, from: from}
+	}
+	return groups, nil
 }
 
 // sourcesOf gives for each column of the output the place of its source in the file, -1
@@ -70,34 +149,18 @@ func sourcesOf(in *parquet.File, want []FinalColumn) ([]int, error) {
 	return from, nil
 }
 
-// chunkValues is how many values are read from a column at a time.
-const chunkValues = 512
-
-type rewriter struct {
-	ctx  context.Context
-	out  *pages.Writer
-	from []int
-	text []byte
-}
-
-func (r *rewriter) group(group parquet.RowGroup, want []FinalColumn) (err error) {
+// group writes a row group of several.
+func (r *rewriter) group(groups []rowGroup) (err error) {
 	defer recoverCorrupt(&err)
-	chunks := group.ColumnChunks()
-	for i, at := range r.from {
+	for column := range r.schema.Columns {
 		if err := r.ctx.Err(); err != nil {
 			return err
 		}
 		out := r.out.Column()
-		switch {
-		case at < 0:
-			out.Nulls(int(group.NumRows()))
-		case i < keyColumns:
-			err = r.column(out, chunks[at], nil)
-		default:
-			err = r.column(out, chunks[at], &want[i-keyColumns])
-		}
-		if err != nil {
-			return err
+		for i := range groups {
+			if err := r.column(out, &groups[i], column); err != nil {
+				return err
+			}
 		}
 		if err := r.out.EndColumn(); err != nil {
 			return err
@@ -106,8 +169,27 @@ func (r *rewriter) group(group parquet.RowGroup, want []FinalColumn) (err error)
 	return nil
 }
 
-// column copies a column's values, converted if its type is another.
-func (r *rewriter) column(out *pages.Chunk, from parquet.ColumnChunk, want *FinalColumn) error {
+// column writes a row group's values of a column: its pages, or where the column's type or
+// the form of the pages is another, its values.
+func (r *rewriter) column(out *pages.Chunk, g *rowGroup, column int) error {
+	at := g.from[column]
+	if at < 0 {
+		out.Nulls(int(g.rows.NumRows()))
+		return nil
+	}
+	if m := &g.meta[at].MetaData; pages.Copyable(m, &r.schema.Columns[column]) {
+		out.Copy(m, io.NewSectionReader(g.src, m.DataPageOffset, m.TotalCompressedSize))
+		return nil
+	}
+	chunk := g.rows.ColumnChunks()[at]
+	if column < keyColumns {
+		return r.values(out, chunk, nil)
+	}
+	return r.values(out, chunk, &r.want[column-keyColumns])
+}
+
+// values copies a column's values, converted if its type is another.
+func (r *rewriter) values(out *pages.Chunk, from parquet.ColumnChunk, want *FinalColumn) error {
 	convert := want != nil && kindOfParquet(from.Type().Kind()) != physical(want.Kind)
 	var values [chunkValues]parquet.Value
 	cursor := newColumnCursor(from)

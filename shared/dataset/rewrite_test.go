@@ -17,11 +17,13 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/runfile"
 )
 
+func sourceOf(file []byte) Source { return Source{bytes.NewReader(file), int64(len(file))} }
+
 // rewritten rewrites a file in memory.
 func rewritten(t testing.TB, file []byte, want []FinalColumn) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if err := Rewrite(t.Context(), bytes.NewReader(file), int64(len(file)), want, &b); err != nil {
+	if err := Rewrite(t.Context(), sourceOf(file), want, &b); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
@@ -184,14 +186,14 @@ func TestRewriteRefuses(t *testing.T) {
 		{"nothing", nil, cols, ""},
 		{"cut short", file[:len(file)-10], cols, ""},
 	} {
-		err := Rewrite(t.Context(), bytes.NewReader(tc.file), int64(len(tc.file)), tc.want, &countWriter{})
+		err := Rewrite(t.Context(), sourceOf(tc.file), tc.want, &countWriter{})
 		if err == nil || !strings.Contains(err.Error(), tc.err) {
 			t.Errorf("%s: error %v, want %q", tc.name, err, tc.err)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := Rewrite(ctx, bytes.NewReader(file), int64(len(file)), cols, &countWriter{}); !errors.Is(err, context.Canceled) {
+	if err := Rewrite(ctx, sourceOf(file), cols, &countWriter{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }

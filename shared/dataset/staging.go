@@ -68,6 +68,15 @@ func (d *Disk) RemoveStaging(ctx context.Context, name string) error {
 	return syncDir(parent)
 }
 
+// Unstage removes what is staged of a part.
+func (d *Disk) Unstage(ctx context.Context, epoch uint64, token, part string) error {
+	dir, err := d.epochDir(ctx, epoch, token)
+	if err := errors.Join(err, CheckName("part", part)); err != nil {
+		return err
+	}
+	return os.RemoveAll(filepath.Join(dir, part))
+}
+
 // removeEnded removes the directories of ended epochs, also those whose removal was
 // interrupted.
 func removeEnded(parent string) error {

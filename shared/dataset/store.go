@@ -58,6 +58,9 @@ type Store interface {
 	ListStaging(ctx context.Context) ([]string, error)
 	// RemoveStaging removes a staging directory by name. It may be gone already.
 	RemoveStaging(ctx context.Context, name string) error
+	// Unstage removes what is staged of a part that will never be committed, as far as it can:
+	// what remains is removed with the epoch.
+	Unstage(ctx context.Context, epoch uint64, token, part string) error
 
 	// Stage writes a file that nobody sees until Reveal. A name can be staged once;
 	// fs.ErrExist if it was. What a failed call has written is removed.
@@ -79,8 +82,8 @@ type Store interface {
 	StatVisible(ctx context.Context, family, name string) (bytes int64, err error)
 	// ListVisible gives every file under features/, in order of their paths.
 	ListVisible(ctx context.Context) ([]VisibleFile, error)
-	// RemoveVisible removes a visible file. It may be gone already.
-	RemoveVisible(ctx context.Context, family, name string) error
+	// RemoveVisible removes visible files of a family. They may be gone already.
+	RemoveVisible(ctx context.Context, family string, names ...string) error
 	OpenVisible(ctx context.Context, family, name string) (Blob, error)
 
 	// Put writes a file beside features/ (ManifestName …) in one step, replacing what was there.

@@ -15,24 +15,25 @@ import (
 
 // The defaults of settings that a run file leaves out.
 const (
-	DefaultOutputDir      = "./out"
-	DefaultInputIdle      = 30 * time.Minute
-	DefaultInputMaxBytes  = 4_000_000_000
-	DefaultDynamoInFlight = 64 // calls of one process
-	DefaultFastInFlight   = 100
-	DefaultFastTimeout    = 60 * time.Second
-	DefaultSlowInFlight   = 50
-	DefaultSlowTimeout    = 300 * time.Second
-	DefaultMaxFamilies    = 20 // of one request on the fast lane
-	DefaultMaxAttempts    = 5  // of a cell
-	DefaultTargetDuration = 30 * time.Minute
-	DefaultMaxHold        = 6 * time.Hour
-	DefaultHitRatio       = 0.8
-	DefaultItemBytes      = 2048
-	DefaultMaxReadUnits   = 10_000
-	DefaultWarmUpRequests = 10 // a second
-	DefaultWarmUpDuration = 2 * time.Minute
-	DefaultReadPrice      = 0.125 // US dollars for a million read units on demand, in us-east-1
+	DefaultOutputDir       = "./out"
+	DefaultInputIdle       = 30 * time.Minute
+	DefaultInputMaxBytes   = 4_000_000_000
+	DefaultOutputFileBytes = 128_000_000
+	DefaultDynamoInFlight  = 64 // calls of one process
+	DefaultFastInFlight    = 100
+	DefaultFastTimeout     = 60 * time.Second
+	DefaultSlowInFlight    = 50
+	DefaultSlowTimeout     = 300 * time.Second
+	DefaultMaxFamilies     = 20 // of one request on the fast lane
+	DefaultMaxAttempts     = 5  // of a cell
+	DefaultTargetDuration  = 30 * time.Minute
+	DefaultMaxHold         = 6 * time.Hour
+	DefaultHitRatio        = 0.8
+	DefaultItemBytes       = 2048
+	DefaultMaxReadUnits    = 10_000
+	DefaultWarmUpRequests  = 10 // a second
+	DefaultWarmUpDuration  = 2 * time.Minute
+	DefaultReadPrice       = 0.125 // US dollars for a million read units on demand, in us-east-1
 )
 
 // Bounds that more than one setting shares.
@@ -77,7 +78,7 @@ func attributeName(s string) string {
 // defaults is a file in which nothing is set.
 func defaults() *File {
 	return &File{
-		Output:  Output{Dir: DefaultOutputDir},
+		Output:  Output{Dir: DefaultOutputDir, FileBytes: DefaultOutputFileBytes},
 		Records: Records{UserID: "user_id", PITCTimestamp: "pitc_timestamp", FeatureFamilies: "feature_families"},
 		Input:   Input{Idle: DefaultInputIdle, MaxBytes: DefaultInputMaxBytes},
 		FailurePolicy: FailurePolicy{
@@ -288,7 +289,8 @@ func httpURL(s string) string {
 
 func (d *decoder) output(n *node, path string, o *Output) {
 	d.object(n, path, nil, map[string]field{
-		"dir": text(d, &o.Dir, outputDir),
+		"dir":        text(d, &o.Dir, outputDir),
+		"file_bytes": size(d, &o.FileBytes, 0, 10_000_000_000),
 		"s3": func(n *node, path string) {
 			o.S3 = &S3{}
 			d.object(n, path, []string{"bucket"}, map[string]field{

@@ -72,7 +72,7 @@ func TestEverySetting(t *testing.T) {
 			Fast: LaneLimits{MaxInFlight: 1000, Timeout: time.Minute, MaxFamilies: 20, MaxAttempts: 5},
 			Slow: LaneLimits{MaxInFlight: 200, Timeout: 5 * time.Minute, MaxFamilies: 1, MaxAttempts: 5},
 		},
-		Output: Output{Dir: "./out", S3: &S3{Bucket: "b", Prefix: "p"}},
+		Output: Output{Dir: "./out", S3: &S3{Bucket: "b", Prefix: "p"}, FileBytes: 64_000_000},
 		Records: Records{
 			UserID: "customer_id", PITCTimestamp: "as_of", FeatureFamilies: "feature_families",
 			Attributes: []string{"country"}, Timezone: "UTC",

@@ -94,8 +94,9 @@ type S3 struct {
 
 // Output says where the dataset goes.
 type Output struct {
-	Dir string // "./out" unless given
-	S3  *S3
+	Dir       string // "./out" unless given
+	S3        *S3
+	FileBytes int64 // to which small files are merged at the end; 0 = they stay as they are
 }
 
 // Records names the columns of the records file.

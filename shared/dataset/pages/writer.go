@@ -45,8 +45,8 @@ func (w *Writer) Column() *Chunk {
 	return &w.chunk
 }
 
-// EndColumn ends the column that was begun last. An error may be that of a page before. All columns of a row group must have as many
-// rows as the first.
+// EndColumn ends the column that was begun last. An error may be that of a page before. All
+// columns of a row group must have as many rows as the first.
 func (w *Writer) EndColumn() error {
 	c := &w.chunk
 	c.flush()
@@ -92,6 +92,19 @@ func (w *Writer) Close() error {
 func (w *Writer) start() {
 	if w.offset == 0 {
 		w.write([]byte(magic))
+	}
+}
+
+// copy writes n bytes that are read.
+func (w *Writer) copy(from io.Reader, n int64) {
+	if w.err != nil {
+		return
+	}
+	var copied int64
+	copied, w.err = io.CopyN(w.out, from, n)
+	w.offset += copied
+	if errors.Is(w.err, io.EOF) {
+		w.err = io.ErrUnexpectedEOF
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/fastfeaturefetch/fff/shared/dataset"
 )
 
@@ -84,13 +86,18 @@ func (s *Store) OpenVisible(ctx context.Context, family, name string) (dataset.B
 	return s.open(ctx, key)
 }
 
-// RemoveVisible removes a visible file.
-func (s *Store) RemoveVisible(ctx context.Context, family, name string) error {
-	key, err := s.visible(ctx, family, name)
-	if err != nil {
-		return err
+// RemoveVisible removes visible files.
+func (s *Store) RemoveVisible(ctx context.Context, family string, names ...string) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(sweepers)
+	for _, name := range names {
+		key, err := s.visible(ctx, family, name)
+		if err != nil {
+			return errors.Join(err, g.Wait())
+		}
+		g.Go(func() error { return s.remove(gctx, key) })
 	}
-	return s.remove(ctx, key)
+	return g.Wait()
 }
 
 // ListVisible gives every file under features/.

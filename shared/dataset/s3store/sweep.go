@@ -2,6 +2,7 @@ package s3store
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -12,7 +13,7 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/dataset"
 )
 
-// sweepers is how many uploads are aborted at the same time.
+// sweepers is how many uploads are aborted, and files removed, at the same time.
 const sweepers = 8
 
 // sweep aborts the uploads of areas without a marker, also those whose removal was
@@ -55,6 +56,23 @@ func (s *Store) sweep(ctx context.Context) error {
 		}
 	}
 	return g.Wait()
+}
+
+// Unstage aborts the uploads of a part.
+func (s *Store) Unstage(ctx context.Context, epoch uint64, token, part string) error {
+	if err := errors.Join(ctx.Err(), dataset.CheckName("token of an epoch", token), dataset.CheckName("part", part)); err != nil {
+		return err
+	}
+	area := dataset.StagingName(epoch, token)
+	for o, err := range s.list(ctx, uploadsDir+"/"+area+"/"+part) {
+		if err != nil {
+			return err
+		}
+		if err := s.sweepFile(ctx, area, part+"/"+o.path); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // stray tells whether an upload of a key is left over, though no record may lead to it: the

@@ -25,24 +25,25 @@ const (
 // Run runs the suite. open gives an empty store, each time another.
 func Run(t *testing.T, open func(t *testing.T) dataset.Store) {
 	for name, test := range map[string]func(*testing.T, dataset.Store){
-		"stage then reveal":                  stageThenReveal,
-		"reveal may be repeated":             revealRepeated,
-		"reveal by many at once":             revealConcurrently,
-		"reveal what was never staged":       revealUnstaged,
-		"reveal of another size":             revealOtherSize,
-		"a visible file is never replaced":   revealNeverReplaces,
-		"an epoch that never began":          fencedBeforeBegin,
-		"an epoch that ended":                fencedAfterEnd,
-		"an epoch that ends while it stages": fencedWhileStaging,
-		"a failed write leaves nothing":      failedStage,
-		"a name is staged once":              stagedOnce,
-		"epochs are listed and removed":      listStaging,
-		"indexes":                            indexes,
-		"files beside features":              metaFiles,
-		"exclusive create":                   exclusiveCreate,
-		"a large file":                       putWriter,
-		"names that lead elsewhere":          badNames,
-		"a cancelled context":                cancelled,
+		"stage then reveal":                   stageThenReveal,
+		"reveal may be repeated":              revealRepeated,
+		"reveal by many at once":              revealConcurrently,
+		"reveal what was never staged":        revealUnstaged,
+		"reveal of another size":              revealOtherSize,
+		"a visible file is never replaced":    revealNeverReplaces,
+		"an epoch that never began":           fencedBeforeBegin,
+		"an epoch that ended":                 fencedAfterEnd,
+		"an epoch that ends while it stages":  fencedWhileStaging,
+		"a failed write leaves nothing":       failedStage,
+		"a name is staged once":               stagedOnce,
+		"what is staged of a part is removed": unstaged,
+		"epochs are listed and removed":       listStaging,
+		"indexes":                             indexes,
+		"files beside features":               metaFiles,
+		"exclusive create":                    exclusiveCreate,
+		"a large file":                        putWriter,
+		"names that lead elsewhere":           badNames,
+		"a cancelled context":                 cancelled,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
@@ -252,6 +253,18 @@ func failedStage(t *testing.T, s dataset.Store) {
 	must(t, reveal(t, s, file, stage(t, s, file, "whole")))
 }
 
+func unstaged(t *testing.T, s dataset.Store) {
+	must(t, s.BeginEpoch(t.Context(), 1, token))
+	kept := stage(t, s, file, "hello")
+	dropped, err := s.Stage(t.Context(), 1, token, "w1-2", family, dataset.PartFile(1, "w1-2"), content("hello"))
+	must(t, err)
+	for range 2 { // removal may be repeated
+		must(t, s.Unstage(t.Context(), 1, token, "w1-2"))
+	}
+	wantErr(t, s.Reveal(t.Context(), 1, token, "w1-2", family, dataset.PartFile(1, "w1-2"), dropped), dataset.ErrNotStaged)
+	must(t, reveal(t, s, file, kept))
+}
+
 func stagedOnce(t *testing.T, s dataset.Store) {
 	must(t, s.BeginEpoch(t.Context(), 1, token))
 	staged := stage(t, s, file, "first")
@@ -299,8 +312,8 @@ func badNames(t *testing.T, s dataset.Store) {
 			"BeginEpoch": s.BeginEpoch(ctx, 1, bad), "EndEpoch": s.EndEpoch(ctx, 1, bad), "RemoveStaging": s.RemoveStaging(ctx, bad),
 			"PutIndex": s.PutIndex(ctx, bad, nil), "RemoveIndex": s.RemoveIndex(ctx, bad),
 			"Put": s.Put(ctx, bad, nil), "Create": s.Create(ctx, bad, nil), "Remove": s.Remove(ctx, bad),
-			"RemoveVisible": s.RemoveVisible(ctx, family, bad),
-			"Reveal":        s.Reveal(ctx, 1, token, part, family, bad, dataset.StagedFile{}),
+			"RemoveVisible": s.RemoveVisible(ctx, family, file, bad), "Unstage": s.Unstage(ctx, 1, token, bad),
+			"Reveal": s.Reveal(ctx, 1, token, part, family, bad, dataset.StagedFile{}),
 		} {
 			if err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, dataset.ErrFenced) {
 				t.Errorf("%s took the name %q: %v", call, bad, err)

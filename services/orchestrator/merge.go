@@ -1,0 +1,249 @@
+package orchestrator
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fastfeaturefetch/fff/shared/commitlog"
+	"github.com/fastfeaturefetch/fff/shared/completion"
+	"github.com/fastfeaturefetch/fff/shared/dataset"
+	"github.com/fastfeaturefetch/fff/shared/service"
+)
+
+// Bounds of a row group of a merged file. Readers share the row groups of a file among their
+// threads, and look at the statistics of each; its bytes are in memory, compressed.
+const (
+	mergedGroupRows  = 122_880 // what DuckDB makes them
+	mergedGroupBytes = 32 << 20
+)
+
+// readsAtOnce is how many files are read at the same time.
+const readsAtOnce = 16
+
+// mergedPart begins the names of parts that were merged.
+const mergedPart = "merged-"
+
+// errDamaged says that a committed file does not have the bytes that were committed.
+var errDamaged = errors.New("the file does not have the checksum that was committed")
+
+// merge writes the small files of the dataset anew as larger ones, under the protocol by
+// which types are settled: the new files are staged, and one entry of the log swaps a
+// family's. It is for readers, and may fail: the dataset is as good without it. Of a run that
+// was stopped nothing is merged, since somebody waits for its end.
+func (j *job) merge(ctx context.Context, final map[string][]dataset.FinalColumn) error {
+	if j.rec.Outcome != "" || j.file.Output.FileBytes == 0 {
+		return nil
+	}
+	files := slices.DeleteFunc(j.liveFiles(), func(f commitlog.File) bool { return final[f.Family] == nil })
+	groups, begun := planMerges(files, j.file.Output.FileBytes, j.s.leastMerged), time.Now()
+	merged, made := 0, 0
+	for i := range groups {
+		m := merging{j: j, group: &groups[i], part: mergedPart + service.NewInstance(), final: final}
+		why, err := m.run(ctx)
+		if err != nil {
+			return err
+		}
+		if why != nil {
+			j.log.Warn().Err(why).Int("groups", len(groups)-i).Msg("small files could not be merged; they stay as they are")
+			return nil
+		}
+		for _, family := range groups[i].families() {
+			merged, made = merged+len(groups[i].files[family]), made+1
+		}
+	}
+	if made > 0 {
+		j.log.Info().Int("files", merged).Int("to", made).Str("target", humanize.Bytes(uint64(j.file.Output.FileBytes))).Dur("took", time.Since(begun)).Msg("small files were merged")
+	}
+	return nil
+}
+
+// merging is the merge of a group.
+type merging struct {
+	j     *job
+	group *mergeGroup
+	part  string
+	final map[string][]dataset.FinalColumn
+	data  []byte // of the files of a row group
+}
+
+// run merges the group's files. why tells what kept it from it, and then nothing has changed;
+// err what keeps the finaliser from going on.
+func (m *merging) run(ctx context.Context) (why, err error) {
+	j := m.j
+	p, why := m.stage(ctx)
+	if why != nil {
+		if ctx.Err() != nil || errors.Is(why, dataset.ErrFenced) {
+			return nil, why
+		}
+		if uerr := j.store.Unstage(ctx, j.rec.Epoch, j.rec.Token, m.part); uerr != nil {
+			j.log.Warn().Err(uerr).Msg("what was staged for a merge stays until the epoch ends")
+		}
+		var damaged *damagedFile
+		if errors.As(why, &damaged) {
+			return nil, j.voidDamaged(ctx, &damaged.file, damaged.why)
+		}
+		return why, nil
+	}
+	for _, f := range commitlog.FilesOf(p) {
+		entry := &commitlog.Entry{Type: commitlog.Swap, Epoch: j.rec.Epoch, Family: f.Family, Add: []commitlog.File{f}, Reason: "small files merged"}
+		for _, old := range m.group.files[f.Family] {
+			entry.Remove = append(entry.Remove, old.Name)
+		}
+		if err := j.swap(ctx, entry); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+// stage stages the files, and the completion index of all of them.
+func (m *merging) stage(ctx context.Context) (*dataset.Part, error) {
+	j := m.j
+	p := &dataset.Part{Run: j.rec.Run, Epoch: j.rec.Epoch, Name: m.part}
+	for _, family := range m.group.families() {
+		f, err := m.family(ctx, family)
+		if err != nil {
+			return nil, fmt.Errorf("family %s: %w", family, err)
+		}
+		p.Families = append(p.Families, *f)
+	}
+	if err := m.rows(ctx, p); err != nil {
+		return nil, err
+	}
+	err := j.store.PutIndex(ctx, dataset.IndexName(p.Epoch, p.Name), dataset.EncodePart(p))
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	return p, nil
+}
+
+// family stages the merged file of a family.
+func (m *merging) family(ctx context.Context, family string) (*dataset.FamilyPart, error) {
+	j, name := m.j, dataset.PartFile(m.j.rec.Epoch, m.part)
+	staged, err := j.store.Stage(ctx, j.rec.Epoch, j.rec.Token, m.part, family, name, func(w io.Writer) error {
+		return dataset.Merge(ctx, m.rowGroups(ctx, m.group.files[family]), m.final[family], w)
+	})
+	if err != nil {
+		return nil, err
+	}
+	f := &dataset.FamilyPart{Family: family, File: dataset.File{
+		Name: name, Bytes: staged.Bytes, Checksum: staged.Checksum, UploadID: staged.UploadID, Columns: m.final[family],
+	}}
+	for _, old := range m.group.files[family] {
+		f.File.Rows += old.Rows
+	}
+	return f, nil
+}
+
+// rows gathers from the indexes of the files that are merged which cells the new ones hold.
+func (m *merging) rows(ctx context.Context, p *dataset.Part) error {
+	samples, cells, indexes := completion.NewSamples(), completion.NewCells(), indexCache{store: m.j.store}
+	var files []commitlog.File
+	of := make(map[string]*dataset.FamilyPart, len(p.Families))
+	for i := range p.Families {
+		f := &p.Families[i]
+		of[f.Family] = f
+		files = append(files, m.group.files[f.Family]...)
+	}
+	sortByName(files)
+	for i := range files {
+		part, f, err := indexes.of(ctx, &files[i])
+		if err != nil {
+			return err
+		}
+		cells.AddPart(samples, part, f)
+		of[f.Family].FromDynamoDB += f.FromDynamoDB
+	}
+	p.Keys = samples.Keys()
+	for i := range p.Families {
+		f := &p.Families[i]
+		f.Rows = dataset.NewBitmap(len(p.Keys))
+		copy(f.Rows, cells.Bitmap(f.Family))
+		if n := int64(f.Rows.Count()); n != f.File.Rows {
+			return fmt.Errorf("family %s: its files have %d rows, their completion indexes %d cells", f.Family, f.File.Rows, n)
+		}
+	}
+	return nil
+}
+
+// rowGroups reads files, so many at a time as become a row group. They are valid until the
+// next are read.
+func (m *merging) rowGroups(ctx context.Context, files []commitlog.File) iter.Seq2[[]dataset.Source, error] {
+	return func(yield func([]dataset.Source, error) bool) {
+		for len(files) > 0 {
+			n, rows, size := 0, int64(0), int64(0)
+			for n < len(files) && (n == 0 || rows+files[n].Rows <= mergedGroupRows && size+files[n].Bytes <= mergedGroupBytes) {
+				rows, size, n = rows+files[n].Rows, size+files[n].Bytes, n+1
+			}
+			sources, err := m.read(ctx, files[:n], size)
+			if !yield(sources, err) || err != nil {
+				return
+			}
+			files = files[n:]
+		}
+	}
+}
+
+// read reads files whole, that have so many bytes together, and checks what was read.
+func (m *merging) read(ctx context.Context, files []commitlog.File, total int64) ([]dataset.Source, error) {
+	m.data = slices.Grow(m.data[:0], int(total))
+	sources, at := make([]dataset.Source, len(files)), int64(0)
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(readsAtOnce)
+	for i := range files {
+		f := &files[i]
+		data := m.data[at : at+f.Bytes : at+f.Bytes]
+		sources[i], at = dataset.Source{Data: bytes.NewReader(data), Size: f.Bytes}, at+f.Bytes
+		g.Go(func() error { return m.readFile(ctx, f, data) })
+	}
+	return sources, g.Wait()
+}
+
+// damagedFile is a file that is not what was committed.
+type damagedFile struct {
+	file commitlog.File
+	why  error
+}
+
+func (d *damagedFile) Error() string { return fmt.Sprintf("file %s: %v", d.file.Name, d.why) }
+func (d *damagedFile) Unwrap() error { return d.why }
+
+func (m *merging) readFile(ctx context.Context, f *commitlog.File, data []byte) error {
+	blob, err := m.j.store.OpenVisible(ctx, f.Family, f.Name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &damagedFile{*f, err}
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = blob.Close() }()
+	if blob.Size() != f.Bytes {
+		return &damagedFile{*f, errDamaged}
+	}
+	if n, err := blob.ReadAt(data, 0); n < len(data) {
+		return err
+	}
+	if dataset.Sum(data) != f.Checksum {
+		return &damagedFile{*f, errDamaged}
+	}
+	return nil
+}
+
+// voidDamaged takes a file that is lost out of the dataset. The error has the finaliser begin
+// again: its proof finds the cells missing, and they are fetched again.
+func (j *job) voidDamaged(ctx context.Context, f *commitlog.File, why error) error {
+	if err := j.voidFile(ctx, f, why.Error()); err != nil {
+		return err
+	}
+	return fmt.Errorf("file %s of family %s: %w; its cells are fetched again", f.Name, f.Family, why)
+}
