@@ -91,6 +91,7 @@ func Start(ctx context.Context, o Options) (s *System, err error) {
 	if err != nil {
 		return s, err
 	}
+	s.closers = append(s.closers, service.SaveMemory(service.AllInOneBytes))
 	if s.stopProfile, err = service.Profile(cfg.Process.CPUProfile); err != nil {
 		return s, err
 	}
