@@ -55,12 +55,16 @@ func sortByName(files []commitlog.File) {
 
 // indexCache keeps the indexes that were read last.
 type indexCache struct {
-	store dataset.Store
-	parts map[string]*dataset.Part
+	store   dataset.Store
+	parts   map[string]*dataset.Part
+	samples int // of the parts
 }
 
-// maxCachedIndexes bounds what the cache keeps: indexes of some 100,000 samples each.
-const maxCachedIndexes = 16
+// Bounds of what the cache keeps. An index alone may have more samples.
+const (
+	maxCachedIndexes = 16
+	maxCachedSamples = 1_000_000
+)
 
 // read gives a completion index. A file that is not there or cannot be decoded matches
 // fs.ErrNotExist: it proves nothing.
@@ -76,10 +80,10 @@ func (c *indexCache) read(ctx context.Context, name string) (*dataset.Part, erro
 	if err != nil {
 		return nil, fmt.Errorf("completion index %s is damaged: %w: %w", name, err, fs.ErrNotExist)
 	}
-	if c.parts == nil || len(c.parts) >= maxCachedIndexes {
-		c.parts = map[string]*dataset.Part{}
+	if c.parts == nil || len(c.parts) >= maxCachedIndexes || c.samples+len(p.Keys) > maxCachedSamples {
+		c.parts, c.samples = map[string]*dataset.Part{}, 0
 	}
-	c.parts[name] = p
+	c.parts[name], c.samples = p, c.samples+len(p.Keys)
 	return p, nil
 }
 

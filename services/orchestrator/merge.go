@@ -117,6 +117,7 @@ func (m *merging) stage(ctx context.Context) (*dataset.Part, error) {
 		}
 		p.Families = append(p.Families, *f)
 	}
+	m.data = nil // the index takes as much
 	if err := m.rows(ctx, p); err != nil {
 		return nil, err
 	}
