@@ -36,7 +36,7 @@ const testMS = int64(1_700_000_000_000)
 // world is a run on a real broker and a real dataset. Nothing happens by itself: the test
 // makes each step of leaders and writers.
 type world struct {
-	t        *testing.T
+	t        testing.TB
 	b        *brokertest.Broker
 	run      string
 	out      string // output.dir
@@ -47,13 +47,13 @@ type world struct {
 	least    int    // parts that are merged
 }
 
-func newWorld(t *testing.T, users int, families ...string) *world {
+func newWorld(t testing.TB, users int, families ...string) *world {
 	t.Helper()
 	return newWorldOn(t, brokertest.Start(t), "demo", users, families...)
 }
 
 // newWorldOn is newWorld on a broker that runs already.
-func newWorldOn(t *testing.T, b *brokertest.Broker, run string, users int, families ...string) *world {
+func newWorldOn(t testing.TB, b *brokertest.Broker, run string, users int, families ...string) *world {
 	return &world{t: t, b: b, run: run, out: filepath.Join(t.TempDir(), "out"), families: families, users: users, least: leastMerged}
 }
 
