@@ -32,20 +32,11 @@ func shortNumber(data []byte, i int) (n Number, end int, ok bool) {
 		mantissa := firstDigits(w, whole)
 		return Number{Int: int64(mantissa ^ -negative + negative), IsInt: true}, i + int(whole), true
 	}
-	all := uint(bits.TrailingZeros64(others&(others-1))) / 8 // bytes, with the point
-	c := data[i+int(all)]
-	if all == whole+1 || c|0x20 == 'e' {
-		return Number{}, 0, false
-	}
-	if all < 8 || c-'0' > 9 { // with the point it is one word
-		before := uint64(1)<<(8*whole) - 1
-		mantissa := firstDigits(w&before|w>>8&^before, all-1)
-		f := float64(mantissa) / floatPowers[all-1-whole] // both are exact: see exactFloat
-		return Number{Float: math.Float64frombits(math.Float64bits(f) | negative<<63)}, i + int(all), true
-	}
-	mantissa, scale, digits := firstDigits(w, whole), uint(0), uint(8)
-	i += int(whole) + 1
-	for digits == 8 {
+	all := uint(bits.TrailingZeros64(others&(others-1))) / 8 // bytes of w that are its own
+	before := uint64(1)<<(8*whole) - 1
+	mantissa, scale := firstDigits(w&before|w>>8&^before, all-1), all-1-whole // without the point
+	i += int(all)
+	for digits := all; digits == 8 && data[i]-'0' <= 9; {
 		if i+8 >= len(data) {
 			return Number{}, 0, false
 		}
@@ -57,14 +48,14 @@ func shortNumber(data []byte, i int) (n Number, end int, ok bool) {
 		}
 		mantissa = mantissa*intPowers[digits] + firstDigits(w, digits)
 	}
-	if data[i]|0x20 == 'e' {
+	if scale == 0 || data[i]|0x20 == 'e' {
 		return Number{}, 0, false
 	}
 	if mantissa > 1<<53 {
 		f, ok := exactFloat(mantissa, -int(scale), negative != 0)
 		return Number{Float: f}, i, ok
 	}
-	f := float64(mantissa) / floatPowers[scale]
+	f := float64(mantissa) / floatPowers[scale] // both are exact: see exactFloat
 	return Number{Float: math.Float64frombits(math.Float64bits(f) | negative<<63)}, i, true
 }
 
