@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/fastfeaturefetch/fff/shared/failure"
+	"github.com/fastfeaturefetch/fff/shared/goroutine"
 	"github.com/fastfeaturefetch/fff/shared/stage"
 )
 
@@ -129,29 +130,11 @@ func each[T any](all []T, fn func(T) error) error {
 	var wg sync.WaitGroup
 	errs := make([]error, len(all))
 	for i, one := range all {
-		wg.Go(func() {
-			growStack(false)
-			errs[i] = fn(one)
-		})
+		goroutine.Go(&wg, func() { errs[i] = fn(one) })
 	}
 	wg.Wait()
 	return errors.Join(errs...)
 }
-
-// growStack makes the stack of a new goroutine as large as usual work needs, while nearly
-// nothing is on it that would have to be moved. The runtime makes room for the frame of a
-// call whether it is used or not; use is false, so that nobody pays for clearing it.
-//
-//go:noinline
-func growStack(use bool) {
-	if use {
-		var frame [6 << 10]byte
-		touch(&frame)
-	}
-}
-
-//go:noinline
-func touch(frame *[6 << 10]byte) { frame[0]++ }
 
 // one works on a unit until every part of it is done or a dead letter.
 func (w *worker[U]) one(ctx context.Context, u U, attempt int) error {
