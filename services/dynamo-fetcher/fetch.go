@@ -9,6 +9,7 @@ import (
 	"github.com/fastfeaturefetch/fff/services/dynamo-fetcher/answer"
 	"github.com/fastfeaturefetch/fff/services/dynamo-fetcher/plan"
 	"github.com/fastfeaturefetch/fff/shared/failure"
+	"github.com/fastfeaturefetch/fff/shared/goroutine"
 	"github.com/fastfeaturefetch/fff/shared/packed"
 	"github.com/fastfeaturefetch/fff/shared/runfile"
 	"github.com/fastfeaturefetch/fff/shared/stage"
@@ -38,7 +39,7 @@ func (f *fetch) lookUp(ctx context.Context) {
 	}
 	var wg sync.WaitGroup
 	for i := range f.plan.Calls {
-		wg.Go(func() {
+		goroutine.Go(&wg, func() {
 			if err := f.call(ctx, int32(i)); err != nil {
 				f.verdict(f.pending(f.plan.Calls[i].Keys), err)
 			}

@@ -15,7 +15,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -26,6 +25,7 @@ import (
 
 	"github.com/fastfeaturefetch/fff/shared/deadline"
 	"github.com/fastfeaturefetch/fff/shared/failure"
+	"github.com/fastfeaturefetch/fff/shared/plainhttp"
 	"github.com/fastfeaturefetch/fff/shared/room"
 	"github.com/fastfeaturefetch/fff/shared/work"
 )
@@ -42,12 +42,11 @@ const (
 	connectionBytes = 40 << 10 // buffers and goroutines of a connection
 
 	maxIdleConns  = 4096             // above any sensible max_in_flight of one process
-	idleTimeout   = 90 * time.Second // below it most servers close idle connections
+	idleTimeout   = 90 * time.Second // as in plainhttp
 	dialTimeout   = 10 * time.Second
 	drainBytes    = 64 << 10 // read of an answer that is not wanted, to keep its connection
 	excerptBytes  = 200      // of a refusal's body
 	readerBytes   = 16 << 10 // a usual answer takes one or two reads
-	headerBytes   = 64 << 10 // of an answer's header
 	keepAlive     = 30 * time.Second
 	contentTypeJS = "application/json"
 )
@@ -72,13 +71,6 @@ type Client struct {
 	bodies sync.Pool     // of *body
 }
 
-// endpoint is a feature service as requests need it.
-type endpoint struct {
-	url    *url.URL
-	name   string  // the URL without user, query and fragment: it may be shown
-	direct *direct // nil = the client's transport is needed
-}
-
 // NewClient gives a client with a pool of its own.
 func NewClient() *Client {
 	protocols := new(http.Protocols)
@@ -93,7 +85,7 @@ func NewClient() *Client {
 		MaxIdleConnsPerHost:    maxIdleConns, // the default of 2 would close and open connections all the time
 		IdleConnTimeout:        idleTimeout,
 		ReadBufferSize:         readerBytes,
-		MaxResponseHeaderBytes: headerBytes,
+		MaxResponseHeaderBytes: plainhttp.HeaderBytes,
 	}
 	return &Client{
 		http: &http.Client{
@@ -108,28 +100,11 @@ func NewClient() *Client {
 func (c *Client) Close() {
 	c.http.CloseIdleConnections()
 	c.urls.Range(func(_, e any) bool {
-		if p := e.(*endpoint).direct; p != nil {
-			p.closeIdle(time.Now())
+		if h := e.(*endpoint).host; h != nil {
+			h.CloseIdle()
 		}
 		return true
 	})
-}
-
-// endpoint gives a URL of a run file as requests need it.
-func (c *Client) endpoint(raw string) (*endpoint, error) {
-	if e, ok := c.urls.Load(raw); ok {
-		return e.(*endpoint), nil
-	}
-	u, err := url.Parse(raw)
-	if err == nil && u.Host == "" {
-		err = errors.New("it has no host")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("feature_service.url: %w", withoutURL(err))
-	}
-	shown := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}
-	e, _ := c.urls.LoadOrStore(raw, &endpoint{url: u, name: shown.String(), direct: newDirect(u)})
-	return e.(*endpoint), nil
 }
 
 // Try sends one request of a run and drops the answer, whatever is in it: for a service that
@@ -179,8 +154,8 @@ func (c *Client) exchange(ctx context.Context, left *deadline.Deadline, e *endpo
 // send sends one request.
 func (c *Client) send(ctx context.Context, e *endpoint, r *work.Request) (*http.Response, error) {
 	c.Counters.Requests.Add(1)
-	if e.direct != nil {
-		return e.direct.post(ctx, r)
+	if e.host != nil {
+		return e.send(ctx, r)
 	}
 	// Not from a pool: the transport may still read it after Do has returned.
 	data := appendRequest(make([]byte, 0, r.Size()), r)

@@ -77,9 +77,11 @@ func (a *answer) closeRow(c *cell, r *work.Request, b *packed.Builder) bool {
 func (a *answer) fill(s *jsonscan.Scanner, block *packed.Block) error {
 	block.Begin()
 	s.Object()
-	for name, more := s.NextLike(block.Guess()); more; name, more = s.NextLike(block.Guess()) {
-		if err := a.value(s, name, block); err != nil {
-			return err
+	for name, more := next(s, block); more; name, more = next(s, block) {
+		if !block.Repeated() {
+			if err := a.value(s, name, block); err != nil {
+				return err
+			}
 		}
 		if block.Repeated() {
 			return bad("the answer names feature %q twice", clean(string(name), excerptBytes))
@@ -91,15 +93,37 @@ func (a *answer) fill(s *jsonscan.Scanner, block *packed.Block) error {
 	return nil
 }
 
+// next reads features for as long as they are numbers and of the names that the block
+// guesses, which is nearly always and therefore takes the shortest way. It gives the name of
+// the next one, of which the value is to be read, or of one that was named before.
+func next(s *jsonscan.Scanner, block *packed.Block) (name []byte, more bool) {
+	for {
+		guess := block.Guess()
+		n, ok := s.NumberMember(guess)
+		if !ok {
+			return s.NextLike(guess)
+		}
+		number(block, guess, n)
+		if block.Repeated() {
+			return guess, true
+		}
+	}
+}
+
+func number(block *packed.Block, name []byte, n jsonscan.Number) {
+	if n.IsInt {
+		block.Int64(name, n.Int)
+	} else {
+		block.Double(name, n.Float)
+	}
+}
+
 // value writes one feature. The scanner keeps its own errors.
 func (a *answer) value(s *jsonscan.Scanner, name []byte, block *packed.Block) error {
 	switch s.Kind() {
 	case jsonscan.KindNumber:
-		if n, err := s.Number(); err == nil && n.IsInt {
-			block.Int64(name, n.Int)
-		} else {
-			block.Double(name, n.Float)
-		}
+		n, _ := s.Number()
+		number(block, name, n)
 	case jsonscan.KindString:
 		text, _ := s.String(a.scratch)
 		block.String(name, text)

@@ -16,6 +16,24 @@ const (
 // items makes an answer of 100 items of 60 features. With typed, numbers stand in
 // strings within an object, as DynamoDB writes them.
 func items(typed bool) []byte {
+	return itemsOf(typed, func(r *rand.Rand, _ int) string { return fmt.Sprintf("%.6f", r.Float64()*1000) })
+}
+
+// shortItems are items of short numbers: shares and counts.
+func shortItems(typed bool) []byte {
+	return itemsOf(typed, func(r *rand.Rand, i int) string {
+		switch i % 3 {
+		case 0:
+			return fmt.Sprintf("%.6f", r.Float64())
+		case 1:
+			return fmt.Sprintf("%.4f", r.Float64())
+		default:
+			return fmt.Sprint(10000 + r.IntN(10000))
+		}
+	})
+}
+
+func itemsOf(typed bool, number func(r *rand.Rand, feature int) string) []byte {
 	r := rand.New(rand.NewPCG(1, 1))
 	text := []byte(`{"items":[`)
 	for i := range benchItems {
@@ -27,11 +45,11 @@ func items(typed bool) []byte {
 			if j > 0 {
 				text = append(text, ',')
 			}
-			form := `"feature_%03d":%.6f`
+			form := `"feature_%03d":%s`
 			if typed {
-				form = `"feature_%03d":{"N":"%.6f"}`
+				form = `"feature_%03d":{"N":"%s"}`
 			}
-			text = fmt.Appendf(text, form, j, r.Float64()*1000)
+			text = fmt.Appendf(text, form, j, number(r, j))
 		}
 		text = append(text, '}')
 	}
@@ -85,9 +103,16 @@ func BenchmarkScanGuessing(b *testing.B) {
 	for i := range benchFeatures {
 		names[i] = fmt.Appendf(nil, "feature_%03d", i)
 	}
-	for _, typed := range []bool{false, true} {
-		b.Run(fmt.Sprintf("typed=%v", typed), func(b *testing.B) {
-			data := items(typed)
+	for _, bench := range []struct {
+		name  string
+		items func(typed bool) []byte
+		typed bool
+	}{
+		{"typed=false", items, false}, {"typed=true", items, true},
+		{"short/typed=false", shortItems, false}, {"short/typed=true", shortItems, true},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			data := bench.items(bench.typed)
 			b.SetBytes(int64(len(data)))
 			b.ReportAllocs()
 			sum := 0.0

@@ -73,6 +73,16 @@ func readLike(t *testing.T, s *jsonscan.Scanner, guesses *[][]byte) any {
 				*guesses = append(*guesses, guess, guess)
 				continue
 			}
+			if n, ok := s.NumberMember(guess); ok {
+				key, more := before.Next()
+				want, err := before.Number()
+				if !more || string(key) != string(guess) || err != nil || want != n || before.Offset() != s.Offset() {
+					t.Fatalf("a member of the name %q and the value %+v, not %q and %+v, %v", key, n, guess, want, err)
+				}
+				m[string(guess)] = n
+				*guesses = append(*guesses, guess, guess)
+				continue
+			}
 			key, more := s.NextLike(guess)
 			if !more {
 				return m
@@ -175,6 +185,55 @@ func TestTaggedMember(t *testing.T) {
 	s.Next()
 	s.Skip()
 	if _, ok := s.TaggedMember(guess, 'N'); ok {
+		t.Error("a missing comma went unnoticed")
+	}
+}
+
+func TestNumberMember(t *testing.T) {
+	t.Parallel()
+	guess := []byte("abc")
+	for text, ok := range map[string]bool{
+		`{"abc":1.5,"d":2}`: true, `{ "abc": -3 , "d":2}`: true, `{"abc":1.5e-3,"d":2}`: true, `{"abc":  1.5,"d":2}`: false,
+		`{"abd":1.5,"d":2}`: false, `{"abcd":1.5,"d":2}`: false, `{"abc":"1.5","d":2}`: false, `{"abc":{"N":"1"},"d":2}`: false,
+		`{"abc":null,"d":2}`: false, `{"abc" :1,"d":2}`: false, `{"abc":NaN,"d":2}`: false, `{"abc":-Infinity,"d":2}`: false,
+	} {
+		s := jsonscan.New([]byte(text))
+		s.AllowNaN = true
+		s.Object()
+		if _, none := s.NumberMember(nil); none {
+			t.Errorf("NumberMember without a guess in %s", text)
+		}
+		if n, got := s.NumberMember(guess); got != ok || ok && n.Float == 0 && n.Int == 0 {
+			t.Errorf("NumberMember in %s = %+v, %v", text, n, got)
+		}
+		if !ok {
+			s.Next() // still there
+			s.Skip()
+		}
+		key, _ := s.Next()
+		if n, err := s.Number(); string(key) != "d" || err != nil || n.Int != 2 {
+			t.Errorf("behind the member of %s: %q, %+v, %v", text, key, n, err)
+		}
+		if _, more := s.Next(); more || s.End() != nil {
+			t.Errorf("the end of %s: %v", text, s.End())
+		}
+	}
+	for _, text := range []string{`{"abc":1e999}`, `{"abc":01}`, `{"abc":1.}`, `{"abc":-}`, `{"abc":`, `{"abc"`, `{"abc`, `{`, `{"abc":1`, `{"abc":1x}`} {
+		s := jsonscan.New([]byte(text))
+		s.Object()
+		if _, ok := s.NumberMember(guess); !ok {
+			s.Next()
+			s.Number()
+		}
+		if _, more := s.Next(); more || s.End() == nil {
+			t.Errorf("%s can be read", text)
+		}
+	}
+	s := jsonscan.New([]byte(`{"d":1 "abc":1.5}`))
+	s.Object()
+	s.Next()
+	s.Skip()
+	if _, ok := s.NumberMember(guess); ok {
 		t.Error("a missing comma went unnoticed")
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"math/bits"
 )
 
-// shortNumber reads the usual numbers eight digits at a time: up to seven digits, or with
+// shortNumber reads the usual numbers eight bytes at a time: up to seven digits, or with
 // those behind a point maxDigits. It is false, which says nothing, for every other, and near
 // the end of data, where eight bytes cannot be read. Loops over digits, whose number nobody can
 // guess, cost more than the digits do.
@@ -20,21 +20,23 @@ func shortNumber(data []byte, i int) (n Number, end int, ok bool) {
 		return Number{}, 0, false
 	}
 	w := binary.LittleEndian.Uint64(data[i:])
-	whole := digitsIn(w)
+	others := othersIn(w)
+	whole := uint(bits.TrailingZeros64(others)) / 8
 	if whole == 0 || whole == 8 || byte(w) == '0' && whole > 1 {
 		return Number{}, 0, false
 	}
-	mantissa := firstDigits(w, whole)
-	i += int(whole)
-	switch c := data[i]; {
+	switch c := byte(w >> (8 * whole)); {
 	case c|0x20 == 'e':
 		return Number{}, 0, false
 	case c != '.':
-		return Number{Int: int64(mantissa ^ -negative + negative), IsInt: true}, i, true
+		mantissa := firstDigits(w, whole)
+		return Number{Int: int64(mantissa ^ -negative + negative), IsInt: true}, i + int(whole), true
 	}
-	i++
-	scale, digits := uint(0), uint(8)
-	for digits == 8 {
+	all := uint(bits.TrailingZeros64(others&(others-1))) / 8 // bytes of w that are its own
+	before := uint64(1)<<(8*whole) - 1
+	mantissa, scale := firstDigits(w&before|w>>8&^before, all-1), all-1-whole // without the point
+	i += int(all)
+	for digits := all; digits == 8 && data[i]-'0' <= 9; {
 		if i+8 >= len(data) {
 			return Number{}, 0, false
 		}
@@ -59,14 +61,18 @@ func shortNumber(data []byte, i int) (n Number, end int, ok bool) {
 
 const zeros = 0x3030303030303030
 
-// digitsIn counts the digits with which w begins; its first byte is its lowest. A byte is
-// a digit if it is at most 9 without its '0', and so does not reach the highest bit when
-// 0x76 is added. What carries out of a byte that is no digit only changes those behind it.
-func digitsIn(w uint64) uint {
+// othersIn sets the highest bit of the bytes of w that are no digits; its first byte is its
+// lowest. A byte is a digit if it is at most 9 without its '0', and so does not reach the
+// highest bit when 0x76 is added. Only a byte above 0x7f carries into those behind it, of
+// which nothing is said then.
+func othersIn(w uint64) uint64 {
 	const highest = 0x8080808080808080
 	w ^= zeros
-	return uint(bits.TrailingZeros64((w+0x7676767676767676|w)&highest)) / 8
+	return (w + 0x7676767676767676 | w) & highest
 }
+
+// digitsIn counts the digits with which w begins.
+func digitsIn(w uint64) uint { return uint(bits.TrailingZeros64(othersIn(w))) / 8 }
 
 // firstDigits reads the first n digits of w, as many as eight.
 func firstDigits(w uint64, n uint) uint64 {

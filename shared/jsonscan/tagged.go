@@ -39,7 +39,11 @@ func (s *Scanner) TaggedMember(guess []byte, tag byte) (Number, bool) {
 		binary.LittleEndian.Uint64(d[end:]) != opening(tag) {
 		return Number{}, false
 	}
-	n, end, ok := parseNumber(d, end+behind)
+	number := end + behind
+	n, end, ok := shortNumber(d, number)
+	if !ok {
+		n, end, ok = anyNumber(d, number)
+	}
 	if !ok || end+1 >= len(d) || d[end] != '"' || d[end+1] != '}' {
 		return Number{}, false
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/fastfeaturefetch/fff/shared/failure"
+	"github.com/fastfeaturefetch/fff/shared/goroutine"
 	"github.com/fastfeaturefetch/fff/shared/stage"
 )
 
@@ -129,7 +130,7 @@ func each[T any](all []T, fn func(T) error) error {
 	var wg sync.WaitGroup
 	errs := make([]error, len(all))
 	for i, one := range all {
-		wg.Go(func() { errs[i] = fn(one) })
+		goroutine.Go(&wg, func() { errs[i] = fn(one) })
 	}
 	wg.Wait()
 	return errors.Join(errs...)

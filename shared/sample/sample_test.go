@@ -1,6 +1,7 @@
 package sample_test
 
 import (
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -60,6 +61,31 @@ func TestFormatTime(t *testing.T) {
 		if got := string(sample.AppendTime([]byte("at "), ms)); got != "at "+want {
 			t.Errorf("appended: %q", got)
 		}
+	}
+}
+
+// Times of any year are written as the layout of keys has them.
+func TestFormatTimeOfAnyYear(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 10_000 {
+		ms := r.Int64N(1<<53) - 1<<52
+		if r.IntN(2) == 0 {
+			ms -= ms % 1000
+		}
+		layout := "2006-01-02T15:04:05Z"
+		if ms%1000 != 0 {
+			layout = "2006-01-02T15:04:05.000Z"
+		}
+		if got, want := sample.FormatTime(ms), time.UnixMilli(ms).UTC().Format(layout); got != want {
+			t.Fatalf("%d ms are %s, want %s", ms, got, want)
+		}
+	}
+}
+
+func BenchmarkAppendTime(b *testing.B) {
+	var text []byte
+	for i := int64(0); b.Loop(); i++ {
+		text = sample.AppendTime(text[:0], 1_700_000_000_000+i*1000)
 	}
 }
 

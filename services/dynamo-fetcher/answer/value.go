@@ -164,7 +164,7 @@ func (s *Scanner) readObject(row *packed.Block, text []byte) error {
 	in.AllowNaN = true
 	in.Reset(text)
 	in.Object()
-	for name, more := in.NextLike(row.Guess()); more; name, more = in.NextLike(row.Guess()) {
+	for name, more := nextPlain(in, row); more; name, more = nextPlain(in, row) {
 		if s.layout.isExcluded(name) {
 			_, _ = in.Skip() // End has it
 			continue
@@ -174,6 +174,19 @@ func (s *Scanner) readObject(row *packed.Block, text []byte) error {
 		}
 	}
 	return in.End()
+}
+
+// nextPlain reads members for as long as they are the numbers that the row guesses. It gives
+// the name of the next member, of which the value is to be read.
+func nextPlain(in *jsonscan.Scanner, row *packed.Block) (name []byte, more bool) {
+	for {
+		guess := row.Guess()
+		n, ok := in.NumberMember(guess)
+		if !ok {
+			return in.NextLike(guess)
+		}
+		addNumber(row, guess, n)
+	}
 }
 
 // readPlain reads a value of plain JSON, without type tags.

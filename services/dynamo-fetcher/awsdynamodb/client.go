@@ -1,12 +1,11 @@
-// Package awsdynamodb sends BatchGetItem calls with the AWS SDK: its endpoints,
-// credentials and signatures, but with bodies that the caller writes and reads as bytes.
+// Package awsdynamodb sends BatchGetItem calls with the endpoints, credentials and
+// signatures of the AWS SDK, but with bodies that the caller writes and reads as bytes.
 //
-// Four things differ from the SDK's own client. Bodies are not turned into
-// map[string]AttributeValue, which costs five times the rest of the call. The body's
-// checksum is verified over the whole. The SDK retries nothing: its retries draw on one
-// bucket of tokens, which a throttled table empties for every caller. And the request's
-// body is detached from the SDK, which closes it while net/http may still be reading it;
-// fast backends would see broken requests.
+// The SDK makes a request for each table once a minute, up to its signature. Each call
+// copies it, and adds its body, date and signature: putting the SDK's middleware together
+// for each call costs as much as all the rest of it. Nothing is retried here: the SDK's
+// retries draw on one bucket of tokens, which a throttled table empties for every caller.
+// An endpoint without TLS is asked over plain connections, others by net/http.
 package awsdynamodb
 
 import (
@@ -14,12 +13,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/fastfeaturefetch/fff/shared/awshttp"
 	"github.com/fastfeaturefetch/fff/shared/deadline"
@@ -46,9 +47,16 @@ type Config struct {
 
 // Client makes BatchGetItem calls. It is safe for concurrent use.
 type Client struct {
-	api      *dynamodb.Client
-	noRegion bool
-	timeout  time.Duration
+	api         *dynamodb.Client
+	credentials aws.CredentialsProvider // as the SDK keeps and renews them
+	signer      *v4.Signer
+	http        *awshttp.Client
+	noRegion    bool
+	timeout     time.Duration
+	clock       clock
+
+	templates sync.Map // of table → *template
+	hosts     sync.Map // as in URLs → *plainhttp.Host, nil for one that needs http
 }
 
 // New gives a client. It reads the environment and the shared config files, and does
@@ -66,6 +74,7 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("AWS configuration: %w; check the AWS_ variables and ~/.aws/config", err)
 	}
+	client := awshttp.New(cmp.Or(cfg.MaxInFlight, DefaultMaxInFlight))
 	api := dynamodb.NewFromConfig(awsConfig, func(o *dynamodb.Options) {
 		if cfg.Endpoint != "" {
 			o.BaseEndpoint = aws.String(cfg.Endpoint)
@@ -74,11 +83,13 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 			o.Region = sandboxRegion
 		}
 		o.Retryer = aws.NopRetryer{}
-		o.HTTPClient = awshttp.New(cmp.Or(cfg.MaxInFlight, DefaultMaxInFlight))
-		o.DisableValidateResponseChecksum = true // rawDeserializer does
-		o.APIOptions = append(o.APIOptions, sendRawBodies)
+		o.HTTPClient = client
 	})
-	return &Client{api: api, noRegion: api.Options().Region == "", timeout: cmp.Or(cfg.Timeout, DefaultTimeout)}, nil
+	options := api.Options()
+	return &Client{
+		api: api, credentials: options.Credentials, signer: v4.NewSigner(), http: client,
+		noRegion: options.Region == "", timeout: cmp.Or(cfg.Timeout, DefaultTimeout),
+	}, nil
 }
 
 // BatchGet sends one BatchGetItem request for one table and appends the answer's body
@@ -90,24 +101,40 @@ func (c *Client) BatchGet(ctx context.Context, table string, request, dst []byte
 	if c.noRegion {
 		return dst, &Error{Code: "MissingRegion", Message: "no AWS region is set; set AWS_REGION, or AWS_ENDPOINT_URL_DYNAMODB for a DynamoDB of your own"}
 	}
-	bodies := &bodies{request: request, answer: dst}
-	callCtx, left := deadline.With(context.WithValue(ctx, bodiesKey{}, bodies), c.timeout)
+	callCtx, left := deadline.With(ctx, c.timeout)
 	defer left.Stop()
-	bodies.grow = func(size int) error {
+	a := &answer{data: dst, grow: func(size int) error {
 		if grow == nil {
 			return nil
 		}
 		return left.Pause(func() error { return grow(callCtx, size) })
+	}}
+	err := c.exchange(callCtx, table, request, a)
+	if _, answered := errors.AsType[*Error](err); err != nil && !answered {
+		switch {
+		case ctx.Err() != nil:
+			err = context.Cause(ctx)
+		case callCtx.Err() != nil:
+			err = fmt.Errorf("no answer within %v: %w", c.timeout, context.DeadlineExceeded)
+		}
 	}
-	// The input is what endpoints are chosen by and what the SDK validates; its keys
-	// are in the request already.
-	_, err := c.api.BatchGetItem(callCtx, &dynamodb.BatchGetItemInput{
-		RequestItems: map[string]types.KeysAndAttributes{table: {Keys: []map[string]types.AttributeValue{}}},
-	})
-	if answered, ok := errors.AsType[*Error](err); ok {
-		err = answered // without the layers of the SDK around it
-	} else if err != nil && ctx.Err() == nil && callCtx.Err() != nil {
-		err = fmt.Errorf("no answer within %v: %w", c.timeout, context.DeadlineExceeded)
+	return a.data, err
+}
+
+// exchange sends a request and reads its answer.
+func (c *Client) exchange(ctx context.Context, table string, request []byte, a *answer) error {
+	response, err := c.send(ctx, table, request)
+	if err != nil {
+		return err
 	}
-	return bodies.answer, err
+	defer func() { _ = response.Body.Close() }() // all was read; there is nothing to lose
+	c.clock.set(response.Header)
+	if response.StatusCode != http.StatusOK {
+		return readError(response)
+	}
+	start := len(a.data)
+	if err := a.read(response); err != nil {
+		return err
+	}
+	return verify(a.data[start:], response.Header)
 }

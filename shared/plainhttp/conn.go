@@ -1,4 +1,4 @@
-package featureservice
+package plainhttp
 
 import (
 	"bufio"
@@ -9,20 +9,19 @@ import (
 	"time"
 )
 
-// conn is a connection to a feature service, with its buffers.
+// conn is a connection, with its buffer.
 type conn struct {
 	net.Conn
 	raw       syscall.RawConn
 	in        *bufio.Reader
-	body, out []byte
 	left      int64       // bytes that may be read yet
 	received  bool        // something of the answer has come
 	release   func() bool // ends the watch over the request's context; false = the connection is spoilt
 	idleSince time.Time
 }
 
-// errHeaderTooLarge bounds what is read before an answer begins.
-var errHeaderTooLarge = errors.New("the answer's header is too large")
+// ErrHeaderTooLarge bounds what is read before an answer's body begins.
+var ErrHeaderTooLarge = errors.New("the answer's header is too large")
 
 func newConn(of net.Conn) (*conn, error) {
 	s, ok := of.(syscall.Conn)
@@ -45,7 +44,7 @@ type reader struct{ *conn }
 
 func (r reader) Read(p []byte) (int, error) {
 	if r.left <= 0 {
-		return 0, errHeaderTooLarge
+		return 0, ErrHeaderTooLarge
 	}
 	n, err := r.Conn.Read(p)
 	r.left -= int64(n)

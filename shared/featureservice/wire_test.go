@@ -6,15 +6,12 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
-	"net/url"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/fastfeaturefetch/fff/shared/failure"
+	"github.com/fastfeaturefetch/fff/shared/plainhttp"
 	"github.com/fastfeaturefetch/fff/shared/stage"
 )
 
@@ -89,93 +86,10 @@ func TestAnswersOnTheWire(t *testing.T) {
 	}
 }
 
-// What comes on a connection while it is idle is no answer to the next request.
-func TestUnaskedAnswerOnAnIdleConnection(t *testing.T) {
-	late := make(chan struct{})
-	var first atomic.Bool
-	run := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if first.CompareAndSwap(false, true) {
-			c, rw, err := http.NewResponseController(w).Hijack()
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			io.Copy(io.Discard, r.Body)
-			fmt.Fprintf(rw, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(good), good)
-			rw.Flush()
-			<-late
-			io.WriteString(c, "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
-			late <- struct{}{}
-			return
-		}
-		answers(200, good)(w, r)
-	})
-	lane := newLane(t, &slots{})
-	do := func() {
-		t.Helper()
-		if got := plain(lane.Do(t.Context(), &stage.Message{Run: run}, request("a"), &outputs{})); len(got) != 0 {
-			t.Fatal(got)
-		}
-	}
-	do()
-	e, err := lane.client.endpoint(run.File.FeatureService.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	late <- struct{}{}
-	<-late
-	for e.direct.idle[0].quiet() {
-		runtime.Gosched() // until it has come
-	}
-	do()
-}
-
 func TestHeaderOfAnswerIsBounded(t *testing.T) {
-	run, _ := scripted(t, "HTTP/1.1 200 OK\r\nX: "+strings.Repeat("x", 2*headerBytes)+"\r\n\r\n")
+	run, _ := scripted(t, "HTTP/1.1 200 OK\r\nX: "+strings.Repeat("x", 2*plainhttp.HeaderBytes)+"\r\n\r\n")
 	got := plain(newLane(t, &slots{}).Do(t.Context(), &stage.Message{Run: run}, request("a"), &outputs{}))
-	if len(got) != 1 || got[0].code != failure.Unreachable || got[0].reason != errHeaderTooLarge.Error() {
+	if len(got) != 1 || got[0].code != failure.Unreachable || got[0].reason != plainhttp.ErrHeaderTooLarge.Error() {
 		t.Errorf("%v", got)
-	}
-}
-
-// Connections that nobody needs are closed after a while.
-func TestIdleConnectionsAreClosed(t *testing.T) {
-	server := httptest.NewServer(answers(200, good))
-	defer server.Close()
-	lane := newLane(t, &slots{})
-	if got := plain(lane.Do(t.Context(), &stage.Message{Run: runOn(server.URL)}, request("a"), &outputs{})); len(got) != 0 {
-		t.Fatal(got)
-	}
-	e, err := lane.client.endpoint(server.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e.direct.closeIdle(time.Now().Add(-time.Minute))
-	if len(e.direct.idle) != 1 {
-		t.Error("a connection that was just used is closed")
-	}
-	e.direct.closeIdle(time.Now())
-	if len(e.direct.idle) != 0 {
-		t.Error("an idle connection is kept")
-	}
-}
-
-// What needs more than a connection goes through net/http's transport.
-func TestWhichEndpointsAreDirect(t *testing.T) {
-	for raw, want := range map[string]string{
-		"http://features.test/a?b=c": "features.test:80", "http://[::1]:8090": "[::1]:8090",
-		"https://features.test": "", "http://müsli.test": "", "ftp://features.test": "",
-	} {
-		u, err := url.Parse(raw)
-		if err != nil {
-			t.Fatal(err)
-		}
-		address := ""
-		if d := newDirect(u); d != nil {
-			address = d.address
-		}
-		if address != want {
-			t.Errorf("%s: %q, want %q", raw, address, want)
-		}
 	}
 }
