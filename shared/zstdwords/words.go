@@ -11,8 +11,6 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"slices"
-
-	"github.com/klauspost/compress/huff0"
 )
 
 const (
@@ -34,7 +32,7 @@ type Encoder struct {
 	codes     []coded
 	repeated  [3]uint32 // the offsets that have codes of their own
 	tables    [3]table
-	huffman   huff0.Scratch
+	huffman   huffman
 }
 
 // sequence is some literals and a match behind them.
