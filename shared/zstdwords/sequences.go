@@ -99,14 +99,7 @@ func (e *Encoder) code() {
 // appendSequences appends the sequences section of a block.
 func (e *Encoder) appendSequences(dst []byte) []byte {
 	n := len(e.sequences)
-	switch {
-	case n < 128:
-		dst = append(dst, byte(n))
-	case n < 0x7f00:
-		dst = append(dst, byte(n>>8+128), byte(n))
-	default:
-		dst = append(dst, 255, byte(n-0x7f00), byte((n-0x7f00)>>8))
-	}
+	dst = appendSequenceCount(dst, n)
 	if n == 0 {
 		return dst
 	}
@@ -119,6 +112,17 @@ func (e *Encoder) appendSequences(dst []byte) []byte {
 		dst[at] |= mode << place
 	}
 	return e.encode(dst)
+}
+
+func appendSequenceCount(dst []byte, n int) []byte {
+	switch {
+	case n < 128:
+		return append(dst, byte(n))
+	case n < 0x7f00:
+		return append(dst, byte(n>>8+128), byte(n))
+	default:
+		return append(dst, 255, byte(n-0x7f00), byte((n-0x7f00)>>8))
+	}
 }
 
 // sequenceBytes is more than a sequence takes.

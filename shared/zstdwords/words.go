@@ -45,12 +45,17 @@ type sequence struct {
 func (e *Encoder) Append(dst, src []byte, first int) []byte {
 	dst = appendFrameHeader(dst, len(src))
 	e.begin((len(src) - first) / wordBytes)
+	if lead := first + leadWords*wordBytes; lead < blockBytes {
+		if width := narrow(src[first:]); width > 0 {
+			return e.appendNarrow(e.appendBlock(dst, src, 0, lead, first, true), src, lead, width)
+		}
+	}
 	for from := 0; ; {
 		end := min(from+blockBytes, len(src))
 		if word := max(from, first); end < len(src) && end > word {
 			end -= (end - word) % wordBytes
 		}
-		dst = e.appendBlock(dst, src, from, end, first)
+		dst = e.appendBlock(dst, src, from, end, first, false)
 		if end == len(src) {
 			return dst
 		}
@@ -80,25 +85,32 @@ const (
 	blockCompressed = 2
 )
 
-func (e *Encoder) appendBlock(dst, src []byte, from, end, first int) []byte {
+// appendBlock appends the block of src from one place to another. It is compressed where that
+// makes it smaller, or must be.
+func (e *Encoder) appendBlock(dst, src []byte, from, end, first int, must bool) []byte {
 	repeated, at := e.repeated, len(dst)
 	dst = append(dst, 0, 0, 0)
 	kind := blockRaw
 	e.parse(src, from, end, first)
-	if len(e.literals) < (end-from)-(end-from)/16 {
+	if must || len(e.literals) < (end-from)-(end-from)/16 {
 		kind = blockCompressed
 		dst = e.appendSequences(e.appendLiterals(dst))
 	}
-	if kind == blockRaw || len(dst)-at-3 >= end-from {
+	if kind == blockRaw || !must && len(dst)-at-3 >= end-from {
 		kind, e.repeated = blockRaw, repeated // which a raw block does not change
 		dst = append(dst[:at+3], src[from:end]...)
 	}
-	header := uint32(len(dst)-at-3)<<3 | uint32(kind)<<1
-	if end == len(src) {
+	putBlockHeader(dst[at:], kind, end == len(src))
+	return dst
+}
+
+// putBlockHeader writes the header of a block that ends with dst.
+func putBlockHeader(dst []byte, kind int, last bool) {
+	header := uint32(len(dst)-3)<<3 | uint32(kind)<<1
+	if last {
 		header |= 1
 	}
-	dst[at], dst[at+1], dst[at+2] = byte(header), byte(header>>8), byte(header>>16)
-	return dst
+	dst[0], dst[1], dst[2] = byte(header), byte(header>>8), byte(header>>16)
 }
 
 // parse finds the block's sequences, and gathers its literals.

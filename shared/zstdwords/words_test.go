@@ -29,6 +29,7 @@ var shapes = []struct {
 	{"flags", func(r *rand.Rand) uint64 { return r.Uint64N(2) }},
 	{"times", func(r *rand.Rand) uint64 { return 1_700_000_000_000_000 + r.Uint64N(1e7)*1e6 }},
 	{"ids", func(r *rand.Rand) uint64 { return r.Uint64N(1e9) }},
+	{"few ids", func(r *rand.Rand) uint64 { return r.Uint64N(500) * 1_234_567 }},
 	{"mostly zero", func(r *rand.Rand) uint64 {
 		if r.IntN(20) > 0 {
 			return 0
