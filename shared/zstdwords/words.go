@@ -45,12 +45,16 @@ type sequence struct {
 func (e *Encoder) Append(dst, src []byte, first int) []byte {
 	dst = appendFrameHeader(dst, len(src))
 	e.begin((len(src) - first) / wordBytes)
+	from := 0
 	if lead := first + leadWords*wordBytes; lead < blockBytes {
 		if width := narrow(src[first:]); width > 0 {
-			return e.appendNarrow(e.appendBlock(dst, src, 0, lead, first, true), src, lead, width)
+			dst, from = e.appendBlock(dst, src, 0, lead, first, true), lead
+			if e.repeated[0] == wordBytes {
+				return e.appendNarrow(dst, src, lead, width)
+			}
 		}
 	}
-	for from := 0; ; {
+	for {
 		end := min(from+blockBytes, len(src))
 		if word := max(from, first); end < len(src) && end > word {
 			end -= (end - word) % wordBytes
@@ -160,7 +164,7 @@ func (e *Encoder) parse(src []byte, from, end, first int) {
 			done = e.match(src, done, p+wordBytes-high, high, wordBytes)
 		case differ<<(64-8*minMatch) == 0:
 			done = e.match(src, done, p, bits.TrailingZeros64(differ)/8, wordBytes)
-		case p-done >= hopeless && len(e.sequences) == 0:
+		case p-max(done, first) >= hopeless && len(e.sequences) == 0:
 			p = end // as noise goes on
 		}
 	}

@@ -67,8 +67,8 @@ func TestAppend(t *testing.T) {
 	e := new(Encoder)
 	_, d := general(t)
 	for shape := range shapes {
-		for _, n := range []int{0, 1, 2, 3, 10, 100, 500, 2500, 10_000, 16384, 16385, 40_000} {
-			for _, prefix := range []int{0, 7, 8, 313} {
+		for _, n := range []int{0, 1, 2, 3, 10, 100, 255, 256, 257, 500, 2500, 10_000, 16384, 16385, 40_000} {
+			for _, prefix := range []int{0, 7, 8, 313, 5000, 140_000} {
 				src := append(bytes.Repeat([]byte{6, 7}, prefix)[:prefix], column(uint64(n), shape, n)...)
 				out := e.Append([]byte("before"), src, prefix)
 				got, err := d.DecodeAll(out[len("before"):], nil)
@@ -82,6 +82,7 @@ func TestAppend(t *testing.T) {
 
 func FuzzAppend(f *testing.F) {
 	f.Add([]byte("numbers"), uint16(3), uint8(1))
+	f.Add(column(1, 7, 300), uint16(5000), uint8(4))
 	for shape := range shapes {
 		f.Add(column(1, shape, 300), uint16(7), uint8(40))
 	}
