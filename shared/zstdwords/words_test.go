@@ -68,7 +68,10 @@ func TestAppend(t *testing.T) {
 	_, d := general(t)
 	for shape := range shapes {
 		for _, n := range []int{0, 1, 2, 3, 10, 100, 255, 256, 257, 500, 2500, 10_000, 16384, 16385, 40_000} {
-			for _, prefix := range []int{0, 7, 8, 313, 5000, 140_000} {
+			for _, prefix := range []int{0, 7, 313, 5000, 140_000} {
+				if prefix > blockBytes && n != 500 {
+					continue
+				}
 				src := append(bytes.Repeat([]byte{6, 7}, prefix)[:prefix], column(uint64(n), shape, n)...)
 				out := e.Append([]byte("before"), src, prefix)
 				got, err := d.DecodeAll(out[len("before"):], nil)
