@@ -3,7 +3,6 @@ package writer
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"github.com/fastfeaturefetch/fff/shared/commitlog"
@@ -30,10 +29,8 @@ type assembly struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	mu      sync.Mutex
-	waiters int
-	done    chan struct{}
-	err     error
+	waiting turns
+	err     error // set before the first turn
 }
 
 // pick is the rows of a block that belong to the part.
@@ -45,7 +42,7 @@ type pick struct {
 }
 
 func newAssembly(run *stage.Run) *assembly {
-	a := &assembly{run: run, samples: completion.NewSamples(), cells: completion.NewCells(), picks: map[string][]pick{}, done: make(chan struct{})}
+	a := &assembly{run: run, samples: completion.NewSamples(), cells: completion.NewCells(), picks: map[string][]pick{}}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	return a
 }
@@ -57,12 +54,10 @@ type drift struct {
 }
 
 // add takes in a message: its cells that are not in the part yet and fit their declared
-// types.
-func (a *assembly) add(p *packed.Message, size int64) *drift {
+// types. Its sender waits for its turn.
+func (a *assembly) add(p *packed.Message, sequence uint64, size int64) (*turn, *drift) {
 	a.bytes += size
-	a.mu.Lock()
-	a.waiters++
-	a.mu.Unlock()
+	t := a.waiting.join(sequence)
 	numbers := make([]uint32, len(p.Samples))
 	for i, s := range p.Samples {
 		numbers[i] = a.samples.Add(sample.KeyOf(s.UserID, s.EpochMS))
@@ -89,7 +84,7 @@ func (a *assembly) add(p *packed.Message, size int64) *drift {
 			a.picks[block.Family] = append(a.picks[block.Family], k)
 		}
 	}
-	return drifted
+	return t, drifted
 }
 
 // without gives the picks of a staged part less the cells that are committed already.
@@ -130,17 +125,15 @@ func (a *assembly) without(picks map[string][]pick, staged *dataset.Part, reject
 
 // wait waits until the part is committed. Its error says that the cells are to be given
 // back to the queue.
-func (a *assembly) wait(ctx context.Context) error {
+func (a *assembly) wait(ctx context.Context, t *turn) error {
 	select {
-	case <-a.done:
+	case <-t.come:
+		a.waiting.leave(t)
 		return a.err
 	case <-ctx.Done():
-		a.mu.Lock()
-		a.waiters--
-		if a.waiters == 0 {
+		if a.waiting.leave(t) {
 			a.cancel()
 		}
-		a.mu.Unlock()
 		return context.Cause(ctx)
 	}
 }
@@ -151,6 +144,6 @@ func (a *assembly) finish(err error) {
 	}
 	a.err = err
 	a.picks = nil
-	close(a.done)
+	a.waiting.begin()
 	a.cancel()
 }

@@ -169,12 +169,12 @@ func (s *Stage) Forget(run *stage.Run) {
 
 // Do implements stage.Stage. It returns when the message's cells are committed.
 func (s *Stage) Do(ctx context.Context, m *stage.Message, u *Unit, _ stage.Outputs) []stage.Verdict[*Unit] {
-	a, drift := s.add(m.Run, u.message, int64(len(m.Data)))
+	a, turn, drift := s.add(m, u.message)
 	var verdicts []stage.Verdict[*Unit]
 	if drift != nil {
 		verdicts = append(verdicts, *drift)
 	}
-	if err := a.wait(ctx); err != nil {
+	if err := a.wait(ctx, turn); err != nil {
 		// Nothing is wrong with the cells: hold them until the disk or the leader is there.
 		return append(verdicts, stage.Verdict[*Unit]{Rest: u, Err: failure.RetryAfter(time.Second, failure.Internal, "%w", err)})
 	}
@@ -182,24 +182,24 @@ func (s *Stage) Do(ctx context.Context, m *stage.Message, u *Unit, _ stage.Outpu
 }
 
 // add puts a message into the run's open part and closes the part when it is full.
-func (s *Stage) add(run *stage.Run, p *packed.Message, size int64) (*assembly, *stage.Verdict[*Unit]) {
+func (s *Stage) add(m *stage.Message, p *packed.Message) (*assembly, *turn, *stage.Verdict[*Unit]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	o := s.ofLocked(run)
+	o := s.ofLocked(m.Run)
 	a := o.open
 	if a == nil {
-		a = newAssembly(run)
+		a = newAssembly(m.Run)
 		o.open = a
 		a.timer = time.AfterFunc(s.bounds.PartAge, func() { s.aged(o, a) })
 	}
-	drifted := a.add(p, size)
+	turn, drifted := a.add(p, m.Sequence, int64(len(m.Data)))
 	if a.bytes >= s.bounds.PartBytes {
 		s.closeLocked(o)
 	}
 	if drifted == nil {
-		return a, nil
+		return a, turn, nil
 	}
-	return a, &stage.Verdict[*Unit]{
+	return a, turn, &stage.Verdict[*Unit]{
 		Rest: &Unit{message: p, failed: &drifted.cells},
 		Err:  failure.Permanent(failure.TypeDrift, "feature %q of family %q has a value that does not fit its declared type; correct the declaration in `families` or the data", drifted.feature, drifted.family),
 	}

@@ -276,7 +276,7 @@ func TestWeigh(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			a.add(units[0].message, int64(len(data)))
+			a.add(units[0].message, 1, int64(len(data)))
 		}
 		took := heap() - before
 		runtime.KeepAlive(a)

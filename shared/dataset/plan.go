@@ -35,7 +35,7 @@ func planFile(declared []runfile.Feature, rows *FamilyRows, known []Column) *fil
 		p.of[i] = int32(len(p.layouts) - 1)
 		for j, k := range last.kinds {
 			if !k.declared {
-				k.add(columns[j].Kind, columns[j].ExactAsDouble())
+				k.add(columns[j].Kind, k.exact && columns[j].ExactAsDouble())
 			}
 		}
 	}

@@ -147,3 +147,18 @@ func (d *benchData) report(b *testing.B) {
 	values := float64(b.N) * float64(len(d.families)*len(d.users)*benchFeatures)
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/values, "ns/value")
 }
+
+// BenchmarkDecodeAnew decodes into a message of its own, as those do who keep it.
+func BenchmarkDecodeAnew(b *testing.B) {
+	s := shape{name: "one family x 900 rows", families: 1, rows: 900, columnar: true}
+	d, builder := newBenchData(s), packed.NewBuilder()
+	d.build(builder)
+	data := builder.Encode(nil, packed.DynamoDB)
+	b.ReportAllocs()
+	for b.Loop() {
+		var m packed.Message
+		if err := packed.Decode(data, &m); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

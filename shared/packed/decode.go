@@ -56,7 +56,8 @@ func (m *Message) decode(data []byte) error {
 }
 
 func (m *Message) readSamples(r *reader) {
-	for n := r.count(1 + numberBytes); n > 0 && !r.failed; n-- {
+	n := r.count(1 + numberBytes)
+	for m.Samples = slices.Grow(m.Samples, n); n > 0 && !r.failed; n-- {
 		user := r.bytes(r.count(1))
 		if t := r.bytes(numberBytes); t != nil {
 			m.Samples = append(m.Samples, Sample{user, int64(binary.LittleEndian.Uint64(t))})
@@ -77,6 +78,7 @@ func (m *Message) readBlock(r *reader) {
 	if rows == 0 {
 		r.failed = true
 	}
+	b.SampleOf = slices.Grow(b.SampleOf, rows)
 	for range rows {
 		s := r.uvarint()
 		if s >= uint64(len(m.Samples)) {

@@ -180,16 +180,24 @@ func (c *Column) Bytes(row int) []byte {
 // NotFinite counts the NaN and infinities of a Double column: the exponents of which all
 // bits are set. It is 0 for columns of other kinds.
 func (c *Column) NotFinite() (n int) {
-	const exponent = 0x7ff << 52
 	if c.Kind != Double {
 		return 0
 	}
-	for i := 0; i+numberBytes <= len(c.values); i += numberBytes {
-		if binary.LittleEndian.Uint64(c.values[i:])&exponent == exponent {
-			n++
-		}
+	v := c.values
+	for ; len(v) >= 4*numberBytes; v = v[4*numberBytes:] {
+		n += notFinite(v) + notFinite(v[numberBytes:]) + notFinite(v[2*numberBytes:]) + notFinite(v[3*numberBytes:])
+	}
+	for ; len(v) >= numberBytes; v = v[numberBytes:] {
+		n += notFinite(v)
 	}
 	return n
+}
+
+// notFinite gives 1 for a NaN or an infinity, else 0, without a branch: one more makes an
+// exponent of ones overflow.
+func notFinite(v []byte) int {
+	const exponent, one = 0x7ff << 52, 1 << 52
+	return int((binary.LittleEndian.Uint64(v)&exponent + one) >> 63)
 }
 
 // index gives the place of a row's value among the column's values, -1 for a null.
@@ -226,10 +234,28 @@ func (c *Column) ExactAsDouble() bool {
 	if c.Kind != Int64 {
 		return false
 	}
+	if withinExact(c.values) {
+		return true
+	}
 	for i := range c.count {
 		if !exactAsDouble(int64(binary.LittleEndian.Uint64(c.values[i*numberBytes:]))) {
 			return false
 		}
 	}
 	return true
+}
+
+// withinExact tells that all integers are from -maxExact on and below maxExact; most are, and
+// to see that takes no branch for each.
+func withinExact(v []byte) bool {
+	const low = 2*maxExact - 1 // the bits of those, once they are moved to begin at 0
+	var bits uint64
+	for ; len(v) >= 4*numberBytes; v = v[4*numberBytes:] {
+		bits |= (binary.LittleEndian.Uint64(v) + maxExact) | (binary.LittleEndian.Uint64(v[numberBytes:]) + maxExact) |
+			(binary.LittleEndian.Uint64(v[2*numberBytes:]) + maxExact) | (binary.LittleEndian.Uint64(v[3*numberBytes:]) + maxExact)
+	}
+	for ; len(v) >= numberBytes; v = v[numberBytes:] {
+		bits |= binary.LittleEndian.Uint64(v) + maxExact
+	}
+	return bits&^uint64(low) == 0
 }

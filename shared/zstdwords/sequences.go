@@ -13,16 +13,18 @@ const (
 	ofMatch
 )
 
-// A length has a code and, behind it, its low bits. Small ones are their own code; of the others
-// these are the first length of each code.
+// A length has a code and, behind it, its low bits. Small ones are their own code. The codes
+// behind them stand for two lengths each, then for four, and so on, with more codes of a size
+// than powers of two would have; these are the codes of lengths below 64 and 128.
 var (
-	literalBases = []uint32{16, 18, 20, 22, 24, 28, 32, 40, 48, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536}
-	matchBases   = []uint32{35, 37, 39, 41, 43, 47, 51, 59, 67, 83, 99, 131, 259, 515, 1027, 2051, 4099, 8195, 16387, 32771, 65539}
+	literalCodes = codesFrom(16, []uint8{1, 1, 1, 1, 2, 2, 3, 3, 4, 5})
+	matchCodes   = codesFrom(32, []uint8{1, 1, 1, 1, 2, 2, 3, 3, 4, 4, 5})
 )
 
+// Where a code is a power of two from these on, it is the power's logarithm and so much.
 const (
-	plainLiterals = 16 // lengths of literals below are their own code
-	plainMatches  = 35 // lengths of matches below are their own code, less minMatch
+	literalLogs = 19
+	matchLogs   = 36
 )
 
 // code is a symbol and the bits behind it.
@@ -32,37 +34,41 @@ type code struct {
 	extra  uint32
 }
 
-func literalsCode(n uint32) code {
-	if n < plainLiterals {
-		return code{symbol: uint8(n)}
+// codesFrom gives the codes of lengths from 0 on, of which so many are their own code. Those
+// behind have the bits given.
+func codesFrom(plain int, widths []uint8) (codes [128]code) {
+	n := 0
+	for ; n < plain; n++ {
+		codes[n] = code{symbol: uint8(n)}
 	}
-	return baseCode(literalBases, plainLiterals, n, 1<<16)
+	for i, w := range widths {
+		for extra := range uint32(1) << w {
+			codes[n] = code{symbol: uint8(plain + i), bits: w, extra: extra}
+			n++
+		}
+	}
+	return codes
+}
+
+func literalsCode(n uint32) code {
+	if n < 64 {
+		return literalCodes[n]
+	}
+	return logCode(n, literalLogs)
 }
 
 func matchCode(n uint32) code {
-	if n < plainMatches {
-		return code{symbol: uint8(n - minMatch)}
+	n -= minMatch
+	if n < 128 {
+		return matchCodes[n]
 	}
-	return baseCode(matchBases, plainMatches-minMatch, n, 1<<16)
+	return logCode(n, matchLogs)
 }
 
-// baseCode finds the code of a length among the bases, of which the first has the symbol
-// given; the last one stands for so many lengths.
-func baseCode(bases []uint32, symbol int, n, last uint32) code {
-	i := len(bases) - 1
-	for bases[i] > n {
-		i--
-	}
-	width := last
-	if i+1 < len(bases) {
-		width = bases[i+1] - bases[i]
-	}
-	return code{symbol: uint8(symbol + i), bits: uint8(bits.Len32(width) - 1), extra: n - bases[i]}
-}
-
-func offsetCode(v uint32) code {
+// logCode is the code of a number that consists of its logarithm and the bits below.
+func logCode(v, plus uint32) code {
 	n := bits.Len32(v) - 1
-	return code{symbol: uint8(n), bits: uint8(n), extra: v &^ (1 << n)}
+	return code{symbol: uint8(uint32(n) + plus), bits: uint8(n), extra: v &^ (1 << n)}
 }
 
 // coded is a sequence as it is written.
@@ -72,37 +78,32 @@ type coded struct {
 	symbols [3]uint8
 }
 
-// push makes codes of the last sequence, if there is one, and counts them.
-func (e *Encoder) push() {
-	s := &e.last
-	if s.match == 0 {
-		return
+// code makes codes of the sequences, and counts them.
+func (e *Encoder) code() {
+	literals, offsets, matches := &e.tables[ofLiterals].counts, &e.tables[ofOffset].counts, &e.tables[ofMatch].counts
+	*literals, *offsets, *matches = [maxSymbols]uint32{}, [maxSymbols]uint32{}, [maxSymbols]uint32{}
+	e.codes = slices.Grow(e.codes[:0], len(e.sequences))[:len(e.sequences)]
+	for i := range e.codes {
+		s, c := &e.sequences[i], &e.codes[i]
+		l, o, m := literalsCode(s.literals), logCode(s.offset, 0), matchCode(s.match)
+		literals[l.symbol%maxSymbols]++
+		offsets[o.symbol%maxSymbols]++
+		matches[m.symbol%maxSymbols]++
+		// One field after the other: what is copied as a whole waits for its parts to be stored.
+		c.extra = uint64(l.extra) | (uint64(m.extra)|uint64(o.extra)<<(m.bits&63))<<(l.bits&63)
+		c.bits = l.bits + m.bits + o.bits
+		c.symbols[ofLiterals], c.symbols[ofOffset], c.symbols[ofMatch] = l.symbol, o.symbol, m.symbol
 	}
-	l, o, m := literalsCode(s.literals), offsetCode(s.offset), matchCode(s.match)
-	e.tables[ofLiterals].counts[l.symbol%maxSymbols]++
-	e.tables[ofOffset].counts[o.symbol%maxSymbols]++
-	e.tables[ofMatch].counts[m.symbol%maxSymbols]++
-	e.sequences = append(e.sequences, coded{
-		extra:   uint64(l.extra) | (uint64(m.extra)|uint64(o.extra)<<(m.bits&63))<<(l.bits&63),
-		bits:    l.bits + m.bits + o.bits,
-		symbols: [3]uint8{ofLiterals: l.symbol, ofOffset: o.symbol, ofMatch: m.symbol},
-	})
 }
 
 // appendSequences appends the sequences section of a block.
 func (e *Encoder) appendSequences(dst []byte) []byte {
 	n := len(e.sequences)
-	switch {
-	case n < 128:
-		dst = append(dst, byte(n))
-	case n < 0x7f00:
-		dst = append(dst, byte(n>>8+128), byte(n))
-	default:
-		dst = append(dst, 255, byte(n-0x7f00), byte((n-0x7f00)>>8))
-	}
+	dst = appendSequenceCount(dst, n)
 	if n == 0 {
 		return dst
 	}
+	e.code()
 	at := len(dst)
 	dst = append(dst, 0)
 	for i, place := range [3]int{ofLiterals: 6, ofOffset: 4, ofMatch: 2} {
@@ -113,28 +114,53 @@ func (e *Encoder) appendSequences(dst []byte) []byte {
 	return e.encode(dst)
 }
 
+func appendSequenceCount(dst []byte, n int) []byte {
+	switch {
+	case n < 128:
+		return append(dst, byte(n))
+	case n < 0x7f00:
+		return append(dst, byte(n>>8+128), byte(n))
+	default:
+		return append(dst, 255, byte(n-0x7f00), byte((n-0x7f00)>>8))
+	}
+}
+
 // sequenceBytes is more than a sequence takes.
 const sequenceBytes = 16
 
-// encode writes the sequences from the last to the first: a decoder begins at the end.
+// encode writes the codes from the last to the first: a decoder begins at the end. The bits
+// that are not written yet are variables of its own, for they change with each symbol.
 func (e *Encoder) encode(dst []byte) []byte {
-	w := bitWriter{dst: slices.Grow(dst, (len(e.sequences)+1)*sequenceBytes)}
 	literals, offsets, matches := &e.tables[ofLiterals], &e.tables[ofOffset], &e.tables[ofMatch]
-	last := &e.sequences[len(e.sequences)-1]
+	at := len(dst)
+	dst = slices.Grow(dst, (len(e.codes)+1)*sequenceBytes)
+	dst = dst[:cap(dst)]
+	last := &e.codes[len(e.codes)-1]
 	l, o, m := literals.first(last.symbols[ofLiterals]), offsets.first(last.symbols[ofOffset]), matches.first(last.symbols[ofMatch])
-	w.add(last.extra, last.bits)
-	w.flush()
-	for i := len(e.sequences) - 2; i >= 0; i-- {
-		c := &e.sequences[i]
-		o = offsets.next(&w, o, c.symbols[ofOffset])
-		m = matches.next(&w, m, c.symbols[ofMatch])
-		l = literals.next(&w, l, c.symbols[ofLiterals])
-		if w.n+uint(c.bits) >= 64 {
-			w.flush()
+	pending, n := last.extra, uint(last.bits)
+	for i := len(e.codes) - 2; i >= 0; i-- {
+		binary.LittleEndian.PutUint64(dst[at:], pending)
+		at += int(n >> 3)
+		pending >>= n &^ 7 & 63
+		n &= 7
+		c := &e.codes[i]
+		oBits, oWidth, oNext := offsets.next(o, c.symbols[ofOffset])
+		mBits, mWidth, mNext := matches.next(m, c.symbols[ofMatch])
+		lBits, lWidth, lNext := literals.next(l, c.symbols[ofLiterals])
+		o, m, l = oNext, mNext, lNext
+		pending |= (oBits | (mBits|lBits<<(mWidth&63))<<(oWidth&63)) << (n & 63)
+		n += oWidth + mWidth + lWidth
+		if n+uint(c.bits) >= 64 {
+			binary.LittleEndian.PutUint64(dst[at:], pending)
+			at += int(n >> 3)
+			pending >>= n &^ 7 & 63
+			n &= 7
 		}
-		w.add(c.extra, c.bits)
-		w.flush()
+		pending |= c.extra << (n & 63)
+		n += uint(c.bits)
 	}
+	w := bitWriter{dst: dst[:at], bits: pending, n: n}
+	w.flush()
 	w.add(uint64(m)&(1<<matches.log-1), matches.log)
 	w.add(uint64(o)&(1<<offsets.log-1), offsets.log)
 	w.add(uint64(l)&(1<<literals.log-1), literals.log)

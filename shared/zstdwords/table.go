@@ -114,12 +114,12 @@ func (t *table) first(symbol uint8) uint32 {
 	return uint32(t.states[int32((n<<16-s.bits)>>n)+s.place])
 }
 
-// next writes what leads from the state that stands for a symbol to the one given.
-func (t *table) next(w *bitWriter, state uint32, symbol uint8) uint32 {
+// next gives the bits that lead from the state that stands for a symbol to the one given, and
+// the state that stands for both.
+func (t *table) next(state uint32, symbol uint8) (bits uint64, width uint, _ uint32) {
 	s := &t.steps[symbol%maxSymbols]
 	n := (state + s.bits) >> 16
-	w.add(uint64(state)&(1<<n-1), uint8(n))
-	return uint32(t.states[(int32(state>>n)+s.place)&(1<<maxTableLog-1)])
+	return uint64(state) & (1<<(n&31) - 1), uint(n), uint32(t.states[(int32(state>>(n&31))+s.place)&(1<<maxTableLog-1)])
 }
 
 // appendNorm appends the shares, the table's description.

@@ -11,8 +11,6 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"slices"
-
-	"github.com/klauspost/compress/huff0"
 )
 
 const (
@@ -30,11 +28,11 @@ type Encoder struct {
 	shift      uint
 
 	literals  []byte
-	sequences []coded
-	last      sequence  // that may still grow; its match is 0 if there is none
+	sequences []sequence
+	codes     []coded
 	repeated  [3]uint32 // the offsets that have codes of their own
 	tables    [3]table
-	huffman   huff0.Scratch
+	huffman   huffman
 }
 
 // sequence is some literals and a match behind them.
@@ -47,12 +45,21 @@ type sequence struct {
 func (e *Encoder) Append(dst, src []byte, first int) []byte {
 	dst = appendFrameHeader(dst, len(src))
 	e.begin((len(src) - first) / wordBytes)
-	for from := 0; ; {
+	from := 0
+	if lead := first + leadWords*wordBytes; lead < blockBytes {
+		if width := narrow(src[first:]); width > 0 {
+			dst, from = e.appendBlock(dst, src, 0, lead, first, true), lead
+			if e.repeated[0] == wordBytes {
+				return e.appendNarrow(dst, src, lead, width)
+			}
+		}
+	}
+	for {
 		end := min(from+blockBytes, len(src))
 		if word := max(from, first); end < len(src) && end > word {
 			end -= (end - word) % wordBytes
 		}
-		dst = e.appendBlock(dst, src, from, end, first)
+		dst = e.appendBlock(dst, src, from, end, first, false)
 		if end == len(src) {
 			return dst
 		}
@@ -82,25 +89,32 @@ const (
 	blockCompressed = 2
 )
 
-func (e *Encoder) appendBlock(dst, src []byte, from, end, first int) []byte {
+// appendBlock appends the block of src from one place to another. It is compressed where that
+// makes it smaller, or must be.
+func (e *Encoder) appendBlock(dst, src []byte, from, end, first int, must bool) []byte {
 	repeated, at := e.repeated, len(dst)
 	dst = append(dst, 0, 0, 0)
 	kind := blockRaw
 	e.parse(src, from, end, first)
-	if len(e.literals) < (end-from)-(end-from)/16 {
+	if must || len(e.literals) < (end-from)-(end-from)/16 {
 		kind = blockCompressed
 		dst = e.appendSequences(e.appendLiterals(dst))
 	}
-	if kind == blockRaw || len(dst)-at-3 >= end-from {
+	if kind == blockRaw || !must && len(dst)-at-3 >= end-from {
 		kind, e.repeated = blockRaw, repeated // which a raw block does not change
 		dst = append(dst[:at+3], src[from:end]...)
 	}
-	header := uint32(len(dst)-at-3)<<3 | uint32(kind)<<1
-	if end == len(src) {
+	putBlockHeader(dst[at:], kind, end == len(src))
+	return dst
+}
+
+// putBlockHeader writes the header of a block that ends with dst.
+func putBlockHeader(dst []byte, kind int, last bool) {
+	header := uint32(len(dst)-3)<<3 | uint32(kind)<<1
+	if last {
 		header |= 1
 	}
-	dst[at], dst[at+1], dst[at+2] = byte(header), byte(header>>8), byte(header>>16)
-	return dst
+	dst[0], dst[1], dst[2] = byte(header), byte(header>>8), byte(header>>16)
 }
 
 // parse finds the block's sequences, and gathers its literals.
@@ -111,27 +125,27 @@ func (e *Encoder) parse(src []byte, from, end, first int) {
 	var before uint64
 	if p-wordBytes >= first {
 		before = binary.LittleEndian.Uint64(src[p-wordBytes:])
+	} else if p+wordBytes <= end {
+		before = ^binary.LittleEndian.Uint64(src[p:]) // which agrees with it nowhere
 	}
+	shift := e.shift & 63
 	for ; p+wordBytes <= end; p += wordBytes {
 		v := binary.LittleEndian.Uint64(src[p:])
 		differ := v ^ before
 		before = v
-		high, low := bits.LeadingZeros64(differ)/8, bits.TrailingZeros64(differ)/8
-		if p < first+wordBytes {
-			high, low = 0, 0
-		}
-		switch {
-		case low == wordBytes:
+		switch { // as these need no search; what is equal shows by masks, which are fast
+		case differ == 0:
 			done = e.match(src, done, p, wordBytes, wordBytes)
 			continue
-		case high >= 6:
+		case differ < 1<<16:
+			high := bits.LeadingZeros64(differ) / 8
 			done = e.match(src, done, p+wordBytes-high, high, wordBytes)
 			continue
-		case low >= 6:
-			done = e.match(src, done, p, low, wordBytes)
+		case differ<<16 == 0:
+			done = e.match(src, done, p, bits.TrailingZeros64(differ)/8, wordBytes)
 			continue
 		}
-		whole, lows := v*wholePrime>>e.shift, uint64(uint32(v))*lowPrime>>e.shift
+		whole, lows := v*wholePrime>>shift%(1<<maxHashLog), uint64(uint32(v))*lowPrime>>shift%(1<<maxHashLog)
 		at, atLow := e.whole[whole], e.low[lows]
 		e.whole[whole], e.low[lows] = uint32(p+wordBytes), uint32(p+wordBytes)
 		if at != 0 && binary.LittleEndian.Uint64(src[at-wordBytes:]) == v {
@@ -139,62 +153,61 @@ func (e *Encoder) parse(src []byte, from, end, first int) {
 			continue
 		}
 		if atLow != 0 {
-			if same := bits.TrailingZeros64(v^binary.LittleEndian.Uint64(src[atLow-wordBytes:])) / 8; same >= 4 {
-				done = e.match(src, done, p, same, p+wordBytes-int(atLow))
+			if same := v ^ binary.LittleEndian.Uint64(src[atLow-wordBytes:]); uint32(same) == 0 {
+				done = e.match(src, done, p, bits.TrailingZeros64(same)/8, p+wordBytes-int(atLow))
 				continue
 			}
 		}
 		switch {
-		case high >= minMatch:
+		case differ < 1<<(64-8*minMatch):
+			high := bits.LeadingZeros64(differ) / 8
 			done = e.match(src, done, p+wordBytes-high, high, wordBytes)
-		case low >= minMatch:
-			done = e.match(src, done, p, low, wordBytes)
-		case p-done >= hopeless && e.last.match == 0:
+		case differ<<(64-8*minMatch) == 0:
+			done = e.match(src, done, p, bits.TrailingZeros64(differ)/8, wordBytes)
+		case p-max(done, first) >= hopeless && len(e.sequences) == 0:
 			p = end // as noise goes on
 		}
 	}
-	e.push()
 	e.literals = append(e.literals, src[done:end]...)
 }
 
 // clear empties the block, and makes room for one of so many bytes.
 func (e *Encoder) clear(size int) {
-	e.last, e.sequences = sequence{}, e.sequences[:0]
+	e.sequences = e.sequences[:0]
 	e.literals = slices.Grow(e.literals[:0], size+wordBytes)
-	for i := range e.tables {
-		e.tables[i].counts = [maxSymbols]uint32{}
-	}
 }
 
 // match adds a match of so many bytes at a place, and the literals between it and what is
 // done. It gives what is done then.
 func (e *Encoder) match(src []byte, done, at, length, distance int) int {
 	r := &e.repeated
-	if done == at && e.last.match > 0 && r[0] == uint32(distance) {
-		e.last.match += uint32(length)
+	n := len(e.sequences)
+	if done == at && n > 0 && r[0] == uint32(distance) {
+		e.sequences[n-1].match += uint32(length)
 		return at + length
 	}
-	e.push()
-	s := sequence{literals: uint32(at - done), match: uint32(length), offset: uint32(distance) + 3}
+	literals, offset := at-done, uint32(distance)+3
 	switch {
-	case s.literals > 0 && r[0] == uint32(distance):
-		s.offset = 1
+	case literals > 0 && r[0] == uint32(distance):
+		offset = 1
 	case r[1] == uint32(distance):
-		s.offset = 2
-		if s.literals == 0 {
-			s.offset = 1
+		offset = 2
+		if literals == 0 {
+			offset = 1
 		}
 		r[0], r[1] = r[1], r[0]
 	default:
 		r[0], r[1], r[2] = uint32(distance), r[0], r[1]
 	}
-	if s.literals <= wordBytes { // what is done ends before the number, so there are 8 bytes to read
+	e.sequences = append(e.sequences, sequence{})
+	s := &e.sequences[n] // whose fields are set one by one: a copy of all would wait for them
+	s.literals, s.match, s.offset = uint32(literals), uint32(length), offset
+	if literals <= wordBytes { // what is done ends before the number, so there are 8 bytes to read
 		n := len(e.literals)
 		binary.LittleEndian.PutUint64(e.literals[n:n+wordBytes], binary.LittleEndian.Uint64(src[done:]))
-		e.literals = e.literals[:n+int(s.literals)]
+		e.literals = e.literals[:n+literals]
 	} else {
 		e.literals = append(e.literals, src[done:at]...)
 	}
-	e.last = s
 	return at + length
 }

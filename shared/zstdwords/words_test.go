@@ -29,6 +29,7 @@ var shapes = []struct {
 	{"flags", func(r *rand.Rand) uint64 { return r.Uint64N(2) }},
 	{"times", func(r *rand.Rand) uint64 { return 1_700_000_000_000_000 + r.Uint64N(1e7)*1e6 }},
 	{"ids", func(r *rand.Rand) uint64 { return r.Uint64N(1e9) }},
+	{"few ids", func(r *rand.Rand) uint64 { return r.Uint64N(500) * 1_234_567 }},
 	{"mostly zero", func(r *rand.Rand) uint64 {
 		if r.IntN(20) > 0 {
 			return 0
@@ -66,8 +67,11 @@ func TestAppend(t *testing.T) {
 	e := new(Encoder)
 	_, d := general(t)
 	for shape := range shapes {
-		for _, n := range []int{0, 1, 2, 3, 10, 100, 500, 2500, 10_000, 16384, 16385, 40_000} {
-			for _, prefix := range []int{0, 7, 8, 313} {
+		for _, n := range []int{0, 1, 2, 3, 10, 100, 255, 256, 257, 500, 2500, 10_000, 16384, 16385, 40_000} {
+			for _, prefix := range []int{0, 7, 313, 5000, 140_000} {
+				if prefix > blockBytes && n != 500 {
+					continue
+				}
 				src := append(bytes.Repeat([]byte{6, 7}, prefix)[:prefix], column(uint64(n), shape, n)...)
 				out := e.Append([]byte("before"), src, prefix)
 				got, err := d.DecodeAll(out[len("before"):], nil)
@@ -81,6 +85,7 @@ func TestAppend(t *testing.T) {
 
 func FuzzAppend(f *testing.F) {
 	f.Add([]byte("numbers"), uint16(3), uint8(1))
+	f.Add(column(1, 7, 300), uint16(5000), uint8(4))
 	for shape := range shapes {
 		f.Add(column(1, shape, 300), uint16(7), uint8(40))
 	}

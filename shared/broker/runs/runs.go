@@ -10,6 +10,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -153,8 +154,9 @@ const bucketStream = "KV_" + streams.RunsBucket
 // It reads by polling last messages, never by watching: a watcher that has seen
 // revision 90 stays silent after the broker's store was put back to revision 40.
 type Bucket struct {
-	nc *nats.Conn
-	js jetstream.JetStream
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	opened atomic.Pointer[jetstream.Stream] // once it was found: to look for it is a request of its own
 }
 
 // Open gives access to the bucket, which must exist.
@@ -162,11 +164,24 @@ func Open(nc *nats.Conn, js jetstream.JetStream) *Bucket { return &Bucket{nc: nc
 
 func key(run string) string { return "$KV." + streams.RunsBucket + "." + run }
 
-// Get reads the record of a run.
-func (b *Bucket) Get(ctx context.Context, run string) (*Record, error) {
+// stream gives the stream that the bucket is.
+func (b *Bucket) stream(ctx context.Context) (jetstream.Stream, error) {
+	if st := b.opened.Load(); st != nil {
+		return *st, nil
+	}
 	st, err := b.js.Stream(ctx, bucketStream)
 	if err != nil {
 		return nil, fmt.Errorf("bucket %s: %w", streams.RunsBucket, err)
+	}
+	b.opened.Store(&st)
+	return st, nil
+}
+
+// Get reads the record of a run.
+func (b *Bucket) Get(ctx context.Context, run string) (*Record, error) {
+	st, err := b.stream(ctx)
+	if err != nil {
+		return nil, err
 	}
 	return get(ctx, st, key(run))
 }
@@ -189,9 +204,9 @@ func get(ctx context.Context, st jetstream.Stream, subject string) (*Record, err
 
 // List reads all records.
 func (b *Bucket) List(ctx context.Context) ([]*Record, error) {
-	st, err := b.js.Stream(ctx, bucketStream)
+	st, err := b.stream(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("bucket %s: %w", streams.RunsBucket, err)
+		return nil, err
 	}
 	info, err := st.Info(ctx, jetstream.WithSubjectFilter(key(">")))
 	if err != nil {
@@ -287,9 +302,9 @@ func drain(c chan *nats.Msg) {
 // were made with its store and live as long as it. It names the owner of a dataset.
 func (b *Bucket) SystemID(ctx context.Context, fresh func() string) (string, error) {
 	subject := key("_system")
-	st, err := b.js.Stream(ctx, bucketStream)
+	st, err := b.stream(ctx)
 	if err != nil {
-		return "", fmt.Errorf("bucket %s: %w", streams.RunsBucket, err)
+		return "", err
 	}
 	msg, err := st.GetLastMsgForSubject(ctx, subject)
 	if err == nil {

@@ -304,3 +304,16 @@ func TestStatesAndIDs(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkList reads all records, as every service does each second or two.
+func BenchmarkList(b *testing.B) {
+	bucket := open(brokertest.Start(b))
+	if err := bucket.Put(b.Context(), &runs.Record{Run: "demo", State: runs.Running, RunFile: runFile}); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if all, err := bucket.List(b.Context()); err != nil || len(all) != 1 {
+			b.Fatal(len(all), err)
+		}
+	}
+}
