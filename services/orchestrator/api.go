@@ -164,8 +164,10 @@ func (s *Service) closeInput(ctx context.Context, j *job, r *broker.Request) (an
 }
 
 func (s *Service) cancel(ctx context.Context, j *job, _ *broker.Request) (any, error) {
+	j.hurried.Store(true)
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.hurried.Store(false)
 	if j.rec.State.Ended() {
 		return nil, control.Errorf(control.CodeWrongState, "run %s has ended already: %s", j.rec.Run, j.rec.State)
 	}

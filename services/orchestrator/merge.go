@@ -20,12 +20,8 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/service"
 )
 
-// Bounds of a row group of a merged file. Readers share the row groups of a file among their
-// threads, and look at the statistics of each; its bytes are in memory, compressed.
-const (
-	mergedGroupRows  = 122_880 // what DuckDB makes them
-	mergedGroupBytes = 32 << 20
-)
+// mergedGroupBytes bounds a row group of a merged file: its bytes are in memory, compressed.
+const mergedGroupBytes = 32 << 20
 
 // readsAtOnce is how many files are read at the same time.
 const readsAtOnce = 16
@@ -33,8 +29,8 @@ const readsAtOnce = 16
 // mergedPart begins the names of parts that were merged.
 const mergedPart = "merged-"
 
-// errDamaged says that a committed file does not have the bytes that were committed.
-var errDamaged = errors.New("the file does not have the checksum that was committed")
+// errHurry says that somebody waits for the run's end.
+var errHurry = errors.New("the run is to end")
 
 // merge writes the small files of the dataset anew as larger ones, under the protocol by
 // which types are settled: the new files are staged, and one entry of the log swaps a
@@ -45,10 +41,19 @@ func (j *job) merge(ctx context.Context, final map[string][]dataset.FinalColumn)
 		return nil
 	}
 	files := slices.DeleteFunc(j.liveFiles(), func(f commitlog.File) bool { return final[f.Family] == nil })
-	groups, begun := planMerges(files, j.file.Output.FileBytes, j.s.leastMerged), time.Now()
-	merged, made := 0, 0
+	groups := planMerges(files, j.file.Output.FileBytes, j.s.leastMerged)
+	if len(groups) == 0 {
+		return nil
+	}
+	select { // runs merge one after the other, each in the same memory
+	case j.s.merging <- struct{}{}:
+		defer func() { <-j.s.merging }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	merged, made, begun := 0, 0, time.Now()
 	for i := range groups {
-		m := merging{j: j, group: &groups[i], part: mergedPart + service.NewInstance(), final: final}
+		m := merging{j: j, group: groups[i], part: mergedPart + service.NewInstance(), final: final}
 		why, err := m.run(ctx)
 		if err != nil {
 			return err
@@ -57,20 +62,18 @@ func (j *job) merge(ctx context.Context, final map[string][]dataset.FinalColumn)
 			j.log.Warn().Err(why).Int("groups", len(groups)-i).Msg("small files could not be merged; they stay as they are")
 			return nil
 		}
-		for _, family := range groups[i].families() {
-			merged, made = merged+len(groups[i].files[family]), made+1
+		for _, files := range groups[i] {
+			merged, made = merged+len(files), made+1
 		}
 	}
-	if made > 0 {
-		j.log.Info().Int("files", merged).Int("to", made).Str("target", humanize.Bytes(uint64(j.file.Output.FileBytes))).Dur("took", time.Since(begun)).Msg("small files were merged")
-	}
+	j.log.Info().Int("files", merged).Int("to", made).Str("target", humanize.Bytes(uint64(j.file.Output.FileBytes))).Dur("took", time.Since(begun)).Msg("small files were merged")
 	return nil
 }
 
 // merging is the merge of a group.
 type merging struct {
 	j     *job
-	group *mergeGroup
+	group mergeGroup
 	part  string
 	final map[string][]dataset.FinalColumn
 	data  []byte // of the files of a row group
@@ -88,15 +91,14 @@ func (m *merging) run(ctx context.Context) (why, err error) {
 		if uerr := j.store.Unstage(ctx, j.rec.Epoch, j.rec.Token, m.part); uerr != nil {
 			j.log.Warn().Err(uerr).Msg("what was staged for a merge stays until the epoch ends")
 		}
-		var damaged *damagedFile
-		if errors.As(why, &damaged) {
-			return nil, j.voidDamaged(ctx, &damaged.file, damaged.why)
+		if errors.Is(why, errDamaged) {
+			return nil, j.voidDamaged(ctx)
 		}
 		return why, nil
 	}
 	for _, f := range commitlog.FilesOf(p) {
 		entry := &commitlog.Entry{Type: commitlog.Swap, Epoch: j.rec.Epoch, Family: f.Family, Add: []commitlog.File{f}, Reason: "small files merged"}
-		for _, old := range m.group.files[f.Family] {
+		for _, old := range m.group[f.Family] {
 			entry.Remove = append(entry.Remove, old.Name)
 		}
 		if err := j.swap(ctx, entry); err != nil {
@@ -111,6 +113,9 @@ func (m *merging) stage(ctx context.Context) (*dataset.Part, error) {
 	j := m.j
 	p := &dataset.Part{Run: j.rec.Run, Epoch: j.rec.Epoch, Name: m.part}
 	for _, family := range m.group.families() {
+		if j.hurried.Load() {
+			return nil, errHurry
+		}
 		f, err := m.family(ctx, family)
 		if err != nil {
 			return nil, fmt.Errorf("family %s: %w", family, err)
@@ -132,7 +137,7 @@ func (m *merging) stage(ctx context.Context) (*dataset.Part, error) {
 func (m *merging) family(ctx context.Context, family string) (*dataset.FamilyPart, error) {
 	j, name := m.j, dataset.PartFile(m.j.rec.Epoch, m.part)
 	staged, err := j.store.Stage(ctx, j.rec.Epoch, j.rec.Token, m.part, family, name, func(w io.Writer) error {
-		return dataset.Merge(ctx, m.rowGroups(ctx, m.group.files[family]), m.final[family], w)
+		return dataset.Merge(ctx, m.rowGroups(ctx, m.group[family]), m.final[family], w)
 	})
 	if err != nil {
 		return nil, err
@@ -140,13 +145,14 @@ func (m *merging) family(ctx context.Context, family string) (*dataset.FamilyPar
 	f := &dataset.FamilyPart{Family: family, File: dataset.File{
 		Name: name, Bytes: staged.Bytes, Checksum: staged.Checksum, UploadID: staged.UploadID, Columns: m.final[family],
 	}}
-	for _, old := range m.group.files[family] {
+	for _, old := range m.group[family] {
 		f.File.Rows += old.Rows
 	}
 	return f, nil
 }
 
 // rows gathers from the indexes of the files that are merged which cells the new ones hold.
+// What it takes for each sample is what the ledger took before the proof was made.
 func (m *merging) rows(ctx context.Context, p *dataset.Part) error {
 	samples, cells, indexes := completion.NewSamples(), completion.NewCells(), indexCache{store: m.j.store}
 	var files []commitlog.File
@@ -154,7 +160,7 @@ func (m *merging) rows(ctx context.Context, p *dataset.Part) error {
 	for i := range p.Families {
 		f := &p.Families[i]
 		of[f.Family] = f
-		files = append(files, m.group.files[f.Family]...)
+		files = append(files, m.group[f.Family]...)
 	}
 	sortByName(files)
 	for i := range files {
@@ -183,7 +189,7 @@ func (m *merging) rowGroups(ctx context.Context, files []commitlog.File) iter.Se
 	return func(yield func([]dataset.Source, error) bool) {
 		for len(files) > 0 {
 			n, rows, size := 0, int64(0), int64(0)
-			for n < len(files) && (n == 0 || rows+files[n].Rows <= mergedGroupRows && size+files[n].Bytes <= mergedGroupBytes) {
+			for n < len(files) && (n == 0 || rows+files[n].Rows <= dataset.MergedGroupRows && size+files[n].Bytes <= mergedGroupBytes) {
 				rows, size, n = rows+files[n].Rows, size+files[n].Bytes, n+1
 			}
 			sources, err := m.read(ctx, files[:n], size)
@@ -210,41 +216,23 @@ func (m *merging) read(ctx context.Context, files []commitlog.File, total int64)
 	return sources, g.Wait()
 }
 
-// damagedFile is a file that is not what was committed.
-type damagedFile struct {
-	file commitlog.File
-	why  error
-}
-
-func (d *damagedFile) Error() string { return fmt.Sprintf("file %s: %v", d.file.Name, d.why) }
-func (d *damagedFile) Unwrap() error { return d.why }
-
 func (m *merging) readFile(ctx context.Context, f *commitlog.File, data []byte) error {
 	blob, err := m.j.store.OpenVisible(ctx, f.Family, f.Name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return &damagedFile{*f, err}
+		return fmt.Errorf("%s: %w (%w)", f.Name, errDamaged, err)
 	}
 	if err != nil {
 		return err
 	}
 	defer func() { _ = blob.Close() }()
 	if blob.Size() != f.Bytes {
-		return &damagedFile{*f, errDamaged}
+		return fmt.Errorf("%s: %w", f.Name, errDamaged)
 	}
 	if n, err := blob.ReadAt(data, 0); n < len(data) {
 		return err
 	}
 	if dataset.Sum(data) != f.Checksum {
-		return &damagedFile{*f, errDamaged}
+		return fmt.Errorf("%s: %w", f.Name, errDamaged)
 	}
 	return nil
-}
-
-// voidDamaged takes a file that is lost out of the dataset. The error has the finaliser begin
-// again: its proof finds the cells missing, and they are fetched again.
-func (j *job) voidDamaged(ctx context.Context, f *commitlog.File, why error) error {
-	if err := j.voidFile(ctx, f, why.Error()); err != nil {
-		return err
-	}
-	return fmt.Errorf("file %s of family %s: %w; its cells are fetched again", f.Name, f.Family, why)
 }

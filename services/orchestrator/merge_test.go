@@ -6,8 +6,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
+	"github.com/fastfeaturefetch/fff/shared/broker/brokertest"
 	"github.com/fastfeaturefetch/fff/shared/broker/runs"
 	"github.com/fastfeaturefetch/fff/shared/commitlog"
 	"github.com/fastfeaturefetch/fff/shared/dataset"
@@ -38,16 +40,17 @@ func TestPlanMerges(t *testing.T) {
 	}{
 		{"nothing", nil, nil},
 		{"too few", of(many(2, map[string]int64{"a": 10})...), nil},
-		{"the largest family ends a group", of(many(7, map[string]int64{"a": 30, "b": 1})...), []map[string]int{{"a": 3, "b": 3}, {"a": 3, "b": 3}}},
-		{"large parts stay", of(slices.Concat(many(2, map[string]int64{"a": 20, "b": 1}), many(2, map[string]int64{"a": 50, "b": 1}), many(2, map[string]int64{"a": 20}))...), []map[string]int{{"a": 4, "b": 2}}},
-		{"of each family one", of(map[string]int64{"a": 1}, map[string]int64{"b": 1}, map[string]int64{"c": 1}), nil},
-		{"a family with one file stays", of(map[string]int64{"a": 1}, map[string]int64{"a": 1}, map[string]int64{"b": 1}), []map[string]int{{"a": 2}}},
+		{"a large family does not end a small one's file", of(many(7, map[string]int64{"a": 30, "b": 1})...), []map[string]int{{"a": 3, "b": 7}, {"a": 3}}},
+		{"few that fill a file are merged", of(many(4, map[string]int64{"a": 45})...), []map[string]int{{"a": 2}}},
+		{"large files stay", of(slices.Concat(many(2, map[string]int64{"a": 20, "b": 1}), many(2, map[string]int64{"a": 50, "b": 1}), many(2, map[string]int64{"a": 20}))...), []map[string]int{{"a": 4, "b": 4}}},
+		{"a part of each family", of(map[string]int64{"a": 1}, map[string]int64{"b": 1}, map[string]int64{"c": 1}), nil},
+		{"what was merged stays", of(map[string]int64{"a": 90, "b": 7}, map[string]int64{"a": 90}, map[string]int64{"a": 30}), nil},
 	} {
 		var got []map[string]int
 		for _, g := range planMerges(tc.files, target, 3) {
 			n := map[string]int{}
 			for _, f := range g.families() {
-				n[f] = len(g.files[f])
+				n[f] = len(g[f])
 			}
 			got = append(got, n)
 		}
@@ -58,14 +61,14 @@ func TestPlanMerges(t *testing.T) {
 	if groups := planMerges(of(many(2*commitlog.MaxMergedFiles+1, map[string]int64{"a": 0})...), target, 3); len(groups) != 2 {
 		t.Errorf("%d groups of more parts than a swap may name, want 2", len(groups))
 	}
-	large := commitlog.File{Family: "a", Bytes: 1, Rows: mergedSamples/2 + 1}
+	large := commitlog.File{Family: "a", Bytes: 1, Rows: mergedRows/2 + 1}
 	var files []commitlog.File
 	for i := range 6 {
 		large.Name = dataset.PartFile(1, fmt.Sprint(i))
 		files = append(files, large)
 	}
 	if groups := planMerges(files, target, 1); len(groups) != 0 {
-		t.Errorf("%d groups of parts that have too many samples together, want none", len(groups))
+		t.Errorf("%d groups of files that have too many rows together, want none", len(groups))
 	}
 }
 
@@ -182,21 +185,21 @@ func TestNoRoomToMerge(t *testing.T) {
 // are fetched again.
 func TestDamagedFileIsNotMerged(t *testing.T) {
 	t.Parallel()
-	for name, damage := range map[string]func(path string) error{
-		"altered": func(path string) error {
-			data, err := os.ReadFile(path)
-			if err == nil {
-				data[len(data)/2] ^= 1
-				err = os.WriteFile(path, data, 0o644)
-			}
-			return err
-		},
-	} {
+	for name, settle := range map[string]bool{"merged": false, "settled": true} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t, leastMerged, "a", "b")
 			l := w.open()
-			w.small(l, leastMerged)
-			w.must(damage(filepath.Join(w.dir(), w.visible()[3])))
+			w.small(l, leastMerged-1)
+			v := intValue
+			if settle { // the other files of the families are written anew for it
+				v = doubleValue
+			}
+			w.must(l.newPen(nil).writeAs(cells{"a": {leastMerged - 1}, "b": {leastMerged - 1}}, v))
+			files := w.visible()
+			for _, i := range []int{1, 3, 4, leastMerged + 2} { // more than there are rounds of repair
+				w.must(alter(filepath.Join(w.dir(), files[i])))
+			}
 			l.finalising()
 			l.finish()
 			w.isExact()
@@ -204,5 +207,49 @@ func TestDamagedFileIsNotMerged(t *testing.T) {
 				t.Errorf("%d rounds of repair, want 1", l.rec.Round)
 			}
 		})
+	}
+}
+
+// alter changes a bit of a file's pages.
+func alter(path string) error {
+	data, err := os.ReadFile(path)
+	if err == nil {
+		data[len(data)/8] ^= 1
+		err = os.WriteFile(path, data, 0o644)
+	}
+	return err
+}
+
+// A person who cancels a run that merges does not wait for it: all is fetched, so the run is
+// complete as it is.
+func TestCancelEndsAMerge(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, leastMerged, "a", "b")
+	w.small(w.open(), leastMerged)
+	before, staged := w.visible(), 0
+	var l *leader
+	cancelled := make(chan error, 1)
+	l = w.takeOverOn(func(s dataset.Store) dataset.Store {
+		return &hookedStore{Store: s, before: func(step string) error {
+			if step != "stage" {
+				return nil
+			}
+			staged++
+			go func() {
+				_, err := l.s.cancel(w.ctx(), l.job, nil)
+				cancelled <- err
+			}()
+			brokertest.Await(t, "the run is hurried", l.hurried.Load)
+			return nil
+		}}
+	})
+	w.await(l, "the run is taken up", func() bool { return l.restored })
+	w.end(l)
+	if err := <-cancelled; err == nil || !strings.Contains(err.Error(), "has ended already") {
+		t.Errorf("cancelling says %v", err)
+	}
+	w.isExact()
+	if staged != 1 || !slices.Equal(before, w.visible()) {
+		t.Errorf("%d files were staged; visible are %v, were %v", staged, w.visible(), before)
 	}
 }

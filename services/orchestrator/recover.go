@@ -223,6 +223,9 @@ func (r *recovery) adopt(v dataset.VisibleFile) error {
 // takeStaged is take for a file whose commit is inferred from a sister's being visible.
 // It may have been removed since, by a swap whose log is lost; then it is simply not there.
 func (r *recovery) takeStaged(f *commitlog.File, p *dataset.Part) error {
+	if r.seen[f.ID()] {
+		return nil
+	}
 	_, err := r.j.store.StatVisible(r.ctx, f.Family, f.Name)
 	if errors.Is(err, fs.ErrNotExist) && len(r.areas[p.Epoch]) == 0 {
 		return nil

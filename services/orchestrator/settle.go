@@ -85,6 +85,9 @@ func (j *job) rewriteFamily(ctx context.Context, family string, files []commitlo
 				return err
 			}
 			f, err := j.rewriteFile(ctx, &liveFile{file: some[i], part: p, rows: rows}, final)
+			if errors.Is(err, errDamaged) {
+				return j.voidDamaged(ctx)
+			}
 			if err != nil {
 				return fmt.Errorf("family %s, file %s: settling its types: %w", family, some[i].Name, err)
 			}
@@ -121,6 +124,9 @@ func (j *job) swap(ctx context.Context, entry *commitlog.Entry) error {
 
 // rewriteFile stages a file with the final columns, and a completion index of its own.
 func (j *job) rewriteFile(ctx context.Context, old *liveFile, final []dataset.FinalColumn) (*commitlog.File, error) {
+	if err := j.intact(ctx, &old.file); err != nil {
+		return nil, err
+	}
 	src, err := j.store.OpenVisible(ctx, old.file.Family, old.file.Name)
 	if err != nil {
 		return nil, err

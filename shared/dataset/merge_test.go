@@ -137,6 +137,39 @@ func TestMergeForeignPages(t *testing.T) {
 	}
 }
 
+// Row groups are gathered up to their bound: small ones of many files become one, and those
+// of one file are no more gathered than those of several.
+func TestMergedRowGroups(t *testing.T) {
+	m := manyCells(t, 40_000)
+	large, small := &FamilyRows{}, &FamilyRows{}
+	for range 6 { // row groups of 80,000 rows
+		large.Add(m, &m.Blocks[0], nil)
+	}
+	small.Add(m, &m.Blocks[0], nil)
+	var files [][]byte
+	var cols []Column
+	for _, rows := range []*FamilyRows{small, large, small, small, small, small} {
+		var file bytes.Buffer
+		var err error
+		if cols, _, err = WriteFamily(&file, runfile.Family{ID: "credit"}, rows, nil); err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, file.Bytes())
+	}
+	out := merged(t, files, len(files), cols)
+	f, err := parquet.OpenFile(bytes.NewReader(out), int64(len(out)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []int64
+	for _, g := range f.RowGroups() {
+		got = append(got, g.NumRows())
+	}
+	if want := []int64{120_000, 80_000, 120_000, 120_000}; !slices.Equal(got, want) {
+		t.Errorf("row groups of %v rows, want %v", got, want)
+	}
+}
+
 func TestMergeRefuses(t *testing.T) {
 	file, cols := write(t, nil, nil, message(t, packed.DynamoDB, "credit", cell{"u1", 1, []value{{"a", 1}, {"s", "x"}}}))
 	short := slices.Clone(file)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"iter"
 	"math"
+	"strings"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/format"
@@ -24,8 +25,9 @@ type Source struct {
 
 // Rewrite writes a family's file once more with other columns: those wanted that it does
 // not have are null, and types are converted. Rows keep their order, and row groups. It works
-// on a chunk of values at a time. The file must be one that was checked, by its checksum or
-// its size: a damaged one is mostly an error, but may announce values that do not fit memory.
+// on a chunk of values at a time. The file must be one that was checked by its checksum: of a
+// damaged one pages may be copied as they are, or it may announce values that do not fit
+// memory.
 func Rewrite(ctx context.Context, src Source, want []FinalColumn, w io.Writer) error {
 	r := rewriter{ctx: ctx, want: want, w: w}
 	err := func() error {
@@ -46,10 +48,14 @@ func Rewrite(ctx context.Context, src Source, want []FinalColumn, w io.Writer) e
 	return nil
 }
 
-// Merge writes the files of a family as one, whose columns are as Rewrite makes them. Each
-// list of sources becomes a row group; their rows keep their order. Where a column needs no
-// conversion its pages are copied as they are. What is said of Rewrite's file is true of all
-// sources.
+// MergedGroupRows bounds a row group of a merged file. Readers share the row groups of a file
+// among their threads, and look at the statistics of each: DuckDB makes them of so many rows.
+const MergedGroupRows = 122_880
+
+// Merge writes the files of a family as one, whose columns are as Rewrite makes them. The row
+// groups of a list of sources become one, as far as it has no more than MergedGroupRows; rows
+// keep their order. Where a column needs no conversion its pages are copied as they are, and
+// their checksums are not looked at. What is said of Rewrite's file is true of all sources.
 func Merge(ctx context.Context, lists iter.Seq2[[]Source, error], want []FinalColumn, w io.Writer) error {
 	r := rewriter{ctx: ctx, want: want, w: w}
 	err := func() error {
@@ -65,8 +71,12 @@ func Merge(ctx context.Context, lists iter.Seq2[[]Source, error], want []FinalCo
 				}
 				all = append(all, groups...)
 			}
-			if err := r.group(all); err != nil {
-				return err
+			for len(all) > 0 {
+				n := fitting(all)
+				if err := r.group(all[:n]); err != nil {
+					return err
+				}
+				all = all[n:]
 			}
 		}
 		if r.out == nil {
@@ -78,6 +88,16 @@ func Merge(ctx context.Context, lists iter.Seq2[[]Source, error], want []FinalCo
 		return fmt.Errorf("merge: %w", err)
 	}
 	return nil
+}
+
+// fitting tells how many of some row groups become one: one at least.
+func fitting(groups []rowGroup) (n int) {
+	for rows := int64(0); n < len(groups); n++ {
+		if rows += groups[n].rows.NumRows(); n > 0 && rows > MergedGroupRows {
+			break
+		}
+	}
+	return n
 }
 
 // chunkValues is how many values are read from a column at a time.
@@ -97,6 +117,7 @@ type rowGroup struct {
 	src  io.ReaderAt
 	rows parquet.RowGroup
 	meta []format.ColumnChunk
+	own  bool  // written by this program, of this version or another
 	from []int // for each column of the output its place in the file, -1 if the file does not have it
 }
 
@@ -118,7 +139,7 @@ func (r *rewriter) open(src Source) ([]rowGroup, error) {
 	}
 	meta, groups := in.Metadata().RowGroups, make([]rowGroup, len(in.RowGroups()))
 	for i, g := range in.RowGroups() {
-		groups[i] = rowGroup{src: src.Data, rows: g, meta: meta[i].Columns, from: from}
+		groups[i] = rowGroup{src: src.Data, rows: g, meta: meta[i].Columns, own: strings.HasPrefix(in.Metadata().CreatedBy, createdByUs), from: from}
 	}
 	return groups, nil
 }
@@ -177,7 +198,8 @@ func (r *rewriter) column(out *pages.Chunk, g *rowGroup, column int) error {
 		out.Nulls(int(g.rows.NumRows()))
 		return nil
 	}
-	if m := &g.meta[at].MetaData; pages.Copyable(m, &r.schema.Columns[column]) {
+	// What others leave out of their statistics cannot be told from a zero.
+	if m := &g.meta[at].MetaData; g.own && pages.Copyable(m, &r.schema.Columns[column]) {
 		out.Copy(m, io.NewSectionReader(g.src, m.DataPageOffset, m.TotalCompressedSize))
 		return nil
 	}

@@ -14,10 +14,13 @@ const (
 	metaRenamed = "fff.renamed" // JSON object: column name → feature name, where they differ
 )
 
+// createdByUs begins what createdBy gives.
+const createdByUs = "fff version "
+
 // createdBy names the program in the form that readers look for.
 func createdBy() string {
 	v := Versions()
-	return "fff version " + v["fff"] + "(build " + cmp.Or(v["revision"], "unknown") + ")"
+	return createdByUs + v["fff"] + "(build " + cmp.Or(v["revision"], "unknown") + ")"
 }
 
 // fileSchema gives the schema of a family's files.

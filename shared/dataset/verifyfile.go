@@ -64,7 +64,7 @@ func (v *verifier) file(ctx context.Context, m *ManifestFamily, f *ManifestFile,
 	if blob.Size() != f.Bytes {
 		return fmt.Errorf("it has %d bytes; the manifest says %d", blob.Size(), f.Bytes), nil
 	}
-	sum, err := checksumOf(ctx, blob)
+	sum, err := ChecksumOf(ctx, blob)
 	if err != nil {
 		return nil, err
 	}
@@ -175,8 +175,8 @@ func (c *columnCursor) fill(dst []parquet.Value) (int, error) {
 // streamer is a Blob that is read faster from its beginning to its end than in pieces.
 type streamer interface{ Stream() io.ReadCloser }
 
-// checksumOf reads all of a blob.
-func checksumOf(ctx context.Context, b Blob) (string, error) {
+// ChecksumOf reads all of a blob and gives its checksum as the manifest writes it.
+func ChecksumOf(ctx context.Context, b Blob) (string, error) {
 	s, ok := b.(streamer)
 	if !ok {
 		sum, _, err := Checksum(ctx, readerOf(b))
