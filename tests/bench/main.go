@@ -48,14 +48,14 @@ func flags() *options {
 	flag.BoolVar(&o.scale, "scale", false, "jobs of several sizes, alone")
 	flag.StringVar(&o.only, "only", "", "the scenarios whose names contain this")
 	flag.StringVar(&o.out, "out", "", "directory for what is printed, as Markdown and JSON, and for plots; none when left out")
-	flag.IntVar(&o.samples, "samples", 0, "samples of a job; 5,000, or 20,000 with -full, when left out")
+	flag.IntVar(&o.samples, "samples", 0, "samples of a job; 5,000, or 10,000 with -full, when left out")
 	flag.IntVar(&o.repeat, "repeat", 0, "times that each scenario is run; 1, or 3 with -full, when left out")
 	flag.StringVar(&o.sizes, "sizes", "10000,100000,1000000", "samples of the jobs of -scale")
 	flag.IntVar(&o.seconds, "seconds", 60, "how long a job of -latency takes at the bound")
 	flag.Parse()
 	usual, times := 5_000, 1
 	if o.full {
-		usual, times = 20_000, 3
+		usual, times = 10_000, 3
 	}
 	if o.samples == 0 {
 		o.samples = usual
