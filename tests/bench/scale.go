@@ -41,6 +41,7 @@ type sizeResult struct {
 	result
 	IndexBytes  int64   `json:"index_bytes"`
 	OutputBytes int64   `json:"output_bytes"`
+	Files       int     `json:"files"`
 	Verify      usage   `json:"verify"`
 	VerifyWall  float64 `json:"verify_seconds"`
 	Memory      []int64 `json:"memory_bytes"` // of the process, resident, each second
@@ -139,8 +140,8 @@ func (p *programs) size(ctx context.Context, job scenario, samples int) (*sizeRe
 // look measures a dataset, and what it takes to verify it.
 func (x *sizeResult) look(ctx context.Context, p *programs, out *output) error {
 	var err, err2 error
-	x.OutputBytes, err = bytesBelow(out.dataset)
-	x.IndexBytes, err2 = bytesBelow(filepath.Join(out.dataset, "_commits"))
+	x.OutputBytes, x.Files, err = filesBelow(filepath.Join(out.dataset, "features"))
+	x.IndexBytes, _, err2 = filesBelow(filepath.Join(out.dataset, "_commits"))
 	if err := errors.Join(err, err2); err != nil {
 		return err
 	}
@@ -154,17 +155,19 @@ func (x *sizeResult) look(ctx context.Context, p *programs, out *output) error {
 	return err
 }
 
-func bytesBelow(dir string) (n int64, err error) {
-	return n, filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+// filesBelow counts the files of a directory and their bytes.
+func filesBelow(dir string) (bytes int64, files int, err error) {
+	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
 		info, err := d.Info()
 		if err == nil {
-			n += info.Size()
+			bytes, files = bytes+info.Size(), files+1
 		}
 		return err
 	})
+	return bytes, files, err
 }
 
 // watch gives the resident memory of a process each second until it is gone.
