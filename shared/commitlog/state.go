@@ -33,7 +33,7 @@ type State struct {
 	Families []string
 	Hash     string // of the run file of the last Open
 
-	// parts holds the verdict on each part of each epoch, by PartID.
+	// parts holds the verdict on each part of each epoch, by PartID, without its files.
 	parts map[string]*Entry
 	// live holds the files that belong to the dataset, removed those that did.
 	live    map[FileID]File
@@ -158,7 +158,9 @@ func (s *State) take(e *Entry) {
 	switch e.Type {
 	case Commit:
 		s.add(e.Files)
-		s.parts[PartID(e.Epoch, e.Part)] = e
+		verdict := *e
+		verdict.Files = nil // some 15 KB, which live has
+		s.parts[PartID(e.Epoch, e.Part)] = &verdict
 	case Reject:
 		s.parts[PartID(e.Epoch, e.Part)] = e
 	case Void, Swap:
@@ -185,7 +187,7 @@ func (s *State) add(files []File) {
 	}
 }
 
-// Part gives the outcome of a part and the entry that decided it.
+// Part gives the outcome of a part and the entry that decided it, without its files.
 func (s *State) Part(epoch uint64, part string) (Outcome, *Entry) {
 	e := s.parts[PartID(epoch, part)]
 	switch {
