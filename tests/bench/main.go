@@ -122,10 +122,9 @@ func (p *programs) scenarios(ctx context.Context, o *options) error {
 		if err != nil {
 			return err
 		}
-		r.Factor = (before.Factor() + after.Factor()) / 2
-		rep.Speed, before = append(rep.Speed, after), after
-		rep.Results = append(rep.Results, *r)
+		rep.Speed, rep.Results = append(rep.Speed, after), append(rep.Results, *r)
 	}
+	rep.compute()
 	fmt.Print("\n", rep.markdown())
 	if o.out == "" {
 		return nil

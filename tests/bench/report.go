@@ -27,6 +27,15 @@ type report struct {
 
 func newReport(o *options) *report { return &report{Machine: machine(), Repeat: o.repeat} }
 
+// compute sets the speed factor of all results: one for the report, for the machine's speed
+// differs more from one moment to the next than jobs do.
+func (r *report) compute() {
+	factor := calibrate.Mean(r.Speed...).Factor()
+	for i := range r.Results {
+		r.Results[i].Factor = factor
+	}
+}
+
 // markdown gives the tables.
 func (r *report) markdown() string {
 	var b strings.Builder

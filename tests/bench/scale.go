@@ -80,16 +80,23 @@ func (p *programs) scale(ctx context.Context, o *options) error {
 		if err != nil {
 			return err
 		}
-		r.Factor = (before.Factor() + after.Factor()) / 2
-		rep.Speed, before = append(rep.Speed, after), after
-		rep.Sizes = append(rep.Sizes, *r)
+		rep.Speed, rep.Sizes = append(rep.Speed, after), append(rep.Sizes, *r)
 		fmt.Fprintf(os.Stderr, "%9d samples %8.0f families/s  %6.1f CPU-s per 1M families  peak %s  index %.1f MB per 1M samples\n", n, r.PerSecond, r.CPUPerMillion, mebibytes(r.peak()), r.indexPerMillion())
 	}
+	rep.compute()
 	fmt.Print("\n", rep.markdown())
 	if o.out == "" {
 		return nil
 	}
 	return rep.write(o.out)
+}
+
+// compute sets the speed factor of all sizes.
+func (r *scaleReport) compute() {
+	factor := calibrate.Mean(r.Speed...).Factor()
+	for i := range r.Sizes {
+		r.Sizes[i].Factor = factor
+	}
 }
 
 func parseSizes(list string) (sizes []int, err error) {
