@@ -78,7 +78,7 @@ func Bars(title, x string, names []string, parts []Series, bounds []float64, bou
 		return nil, err
 	}
 	p.NominalY(upwards(names)...)
-	p.Legend.Top, p.Legend.XOffs = true, -vg.Points(4)
+	p.Legend.XOffs, p.Legend.YOffs = -vg.Points(4), vg.Points(4)
 	p.X.Max *= 1.35 // room for the legend
 	return p, nil
 }

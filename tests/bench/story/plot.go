@@ -20,6 +20,7 @@ const (
 
 var colours = []color.RGBA{
 	{R: 0x7f, G: 0x7f, B: 0x7f, A: 0xff}, {R: 0xd6, G: 0x27, B: 0x28, A: 0xff}, {R: 0xff, G: 0x7f, B: 0x0e, A: 0xff}, {R: 0x1f, G: 0x77, B: 0xb4, A: 0xff},
+	{R: 0x2c, G: 0xa0, B: 0x2c, A: 0xff},
 }
 
 // curve is something over the seconds of a try.
@@ -47,6 +48,7 @@ func (t *table) bars() (*plot.Plot, error) {
 		names = append(names, t.Rows[i].Name)
 	}
 	p.NominalX(names...)
+	p.X.Min, p.X.Max = -0.6, float64(len(names))-0.4
 	p.X.Tick.Label.Font.Size = vg.Points(8) // names are sentences, nearly
 	return p, nil
 }
