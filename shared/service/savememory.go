@@ -9,7 +9,7 @@ import (
 
 // AllInOneBytes is what the all-in-one process takes of memory before the garbage collector
 // works harder.
-const AllInOneBytes = 900 << 20
+const AllInOneBytes = 850 << 20
 
 // SaveMemory has the garbage collector work harder before the process takes more than so much
 // memory, for as long as what is in use leaves it room to: a limit below that would have it
