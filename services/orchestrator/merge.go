@@ -217,22 +217,16 @@ func (m *merging) read(ctx context.Context, files []commitlog.File, total int64)
 }
 
 func (m *merging) readFile(ctx context.Context, f *commitlog.File, data []byte) error {
-	blob, err := m.j.store.OpenVisible(ctx, f.Family, f.Name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s: %w (%w)", f.Name, errDamaged, err)
-	}
+	blob, err := m.j.openCommitted(ctx, f)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = blob.Close() }()
-	if blob.Size() != f.Bytes {
-		return fmt.Errorf("%s: %w", f.Name, errDamaged)
-	}
 	if n, err := blob.ReadAt(data, 0); n < len(data) {
 		return err
 	}
 	if dataset.Sum(data) != f.Checksum {
-		return fmt.Errorf("%s: %w", f.Name, errDamaged)
+		return damaged(f)
 	}
 	return nil
 }

@@ -124,10 +124,7 @@ func (j *job) swap(ctx context.Context, entry *commitlog.Entry) error {
 
 // rewriteFile stages a file with the final columns, and a completion index of its own.
 func (j *job) rewriteFile(ctx context.Context, old *liveFile, final []dataset.FinalColumn) (*commitlog.File, error) {
-	if err := j.intact(ctx, &old.file); err != nil {
-		return nil, err
-	}
-	src, err := j.store.OpenVisible(ctx, old.file.Family, old.file.Name)
+	src, err := j.openIntact(ctx, &old.file)
 	if err != nil {
 		return nil, err
 	}
