@@ -24,14 +24,10 @@ func (s *Scanner) TaggedNumber(tag byte) (Number, bool) {
 // next in this form it is false, and nothing was read. An empty guess is none.
 func (s *Scanner) TaggedMember(guess []byte, tag byte) (Number, bool) {
 	const behind = len(`":{"N":"`)
-	d, i := s.data, s.pos+1
-	if s.fresh {
-		i--
-	} else if s.pos >= len(d) || d[s.pos] != ',' {
+	d := s.data
+	i, ok := s.member()
+	if !ok {
 		return Number{}, false
-	}
-	if i < len(d) && d[i] == ' ' {
-		i++
 	}
 	name := i + 1
 	end := name + len(guess)
