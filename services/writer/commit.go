@@ -17,6 +17,11 @@ import (
 // message of the parts' queue may have been lost behind the system's back.
 const handOverAgain = 20 * time.Second
 
+// keepLog is how long a commit log is kept when nobody waits for it. The next part of its
+// run then reads on instead of reading all of it again, which would take a large run's
+// writer time that grows with the square of its parts.
+const keepLog = 10 * time.Minute
+
 // logCommitter hands parts over on fff.parts.<run> and reads the verdicts in the commit log.
 type logCommitter struct {
 	ctx  context.Context // of the service: the logs are followed as long
@@ -30,7 +35,8 @@ type logCommitter struct {
 type followed struct {
 	log     *commits.Log
 	users   int
-	stop    context.CancelFunc
+	stop    context.CancelFunc // nil while nobody waits
+	forget  *time.Timer        // runs while nobody waits
 	changed chan struct{} // closed and replaced after each reading
 }
 
@@ -40,22 +46,34 @@ func (l *logCommitter) use(run string) *followed {
 	f := l.logs[run]
 	if f == nil {
 		f = &followed{log: commits.New(l.c, run, nil), changed: make(chan struct{})}
+		l.logs[run] = f
+	}
+	if f.forget != nil {
+		f.forget.Stop()
+	}
+	if f.users++; f.users == 1 {
 		var ctx context.Context
 		ctx, f.stop = context.WithCancel(l.ctx)
-		l.logs[run] = f
 		go l.follow(ctx, run, f)
 	}
-	f.users++
 	return f
 }
 
 func (l *logCommitter) release(run string, f *followed) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if f.users--; f.users == 0 {
-		f.stop()
-		delete(l.logs, run)
+	if f.users--; f.users > 0 {
+		return
 	}
+	f.stop()
+	f.stop = nil
+	f.forget = time.AfterFunc(keepLog, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if f.users == 0 {
+			delete(l.logs, run)
+		}
+	})
 }
 
 func (l *logCommitter) follow(ctx context.Context, run string, f *followed) {

@@ -2,8 +2,11 @@ package writer
 
 import (
 	"context"
+	"fmt"
+	"sync/atomic"
 	"testing"
 
+	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
 	"github.com/fastfeaturefetch/fff/shared/broker/brokertest"
@@ -15,11 +18,11 @@ import (
 
 // leaderLog is a commit log that the test appends to.
 type leaderLog struct {
-	t   *testing.T
+	t   testing.TB
 	log *commits.Log
 }
 
-func newLeaderLog(t *testing.T, b *brokertest.Broker) *leaderLog {
+func newLeaderLog(t testing.TB, b *brokertest.Broker) *leaderLog {
 	noBase := func(*commitlog.Entry) ([]commitlog.File, error) { return nil, nil }
 	l := &leaderLog{t, commits.New(b.Connect(), "demo", noBase)}
 	l.append(commitlog.Entry{Type: commitlog.Open, Epoch: 1})
@@ -32,6 +35,11 @@ func (l *leaderLog) append(e commitlog.Entry) {
 	if err := l.log.Append(l.t.Context(), &e); err != nil {
 		l.t.Fatal(err)
 	}
+}
+
+func (l *leaderLog) commit(part string) {
+	l.t.Helper()
+	l.append(commitlog.Entry{Type: commitlog.Commit, Epoch: 1, Part: part, Files: []commitlog.File{{Family: "a", Name: part}}})
 }
 
 type answer struct {
@@ -73,8 +81,65 @@ func TestVerdictsAreReadInTheLog(t *testing.T) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.logs) != 0 {
+	if f := c.logs["demo"]; f.users != 0 || f.stop != nil {
 		t.Error("the log is followed though nobody waits")
+	}
+}
+
+// What a part has to read of the log does not grow with the parts before it.
+func TestALogIsReadOnce(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t)
+	l := newLeaderLog(t, b)
+	const before = 50
+	for i := range before {
+		l.commit(fmt.Sprintf("before-%d", i))
+	}
+	l.commit("first")
+	c := &logCommitter{ctx: t.Context(), c: b.Connect(), log: zerolog.Nop(), logs: map[string]*followed{}}
+	handOver := func(part string) {
+		o, _, err := c.Commit(t.Context(), &stage.Run{ID: "demo", Epoch: 1}, &commitlog.Staged{Epoch: 1, Part: part, Files: []commitlog.File{{Family: "a", Name: part}}})
+		if o != commitlog.Committed || err != nil {
+			t.Fatalf("part %s is %q, %v", part, o, err)
+		}
+	}
+	var reads atomic.Int32
+	client := b.Connect()
+	if _, err := client.NC.Subscribe("$JS.API.STREAM.MSG.GET."+streams.Commits, func(*nats.Msg) { reads.Add(1) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.NC.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	handOver("first")
+	brokertest.Await(t, "the log is read", func() bool { return reads.Load() > before })
+	l.commit("second") // reads, too: it is the leader's own log that goes on
+	reads.Store(0)
+	handOver("second")
+	if n := reads.Load(); n >= before {
+		t.Errorf("the second part took %d reads of the log", n)
+	}
+}
+
+// BenchmarkVerdicts hands a run of 400,000 samples over, part by part.
+func BenchmarkVerdicts(b *testing.B) {
+	broker := brokertest.Start(b)
+	l := newLeaderLog(b, broker)
+	files := make([]commitlog.File, 50)
+	for i := range files {
+		files[i] = commitlog.File{Family: fmt.Sprintf("family-%02d", i), Name: fmt.Sprintf("part-%02d.parquet", i)}
+	}
+	c := &logCommitter{ctx: b.Context(), c: broker.Connect(), log: zerolog.Nop(), logs: map[string]*followed{}}
+	part := 0
+	for b.Loop() {
+		for range 200 {
+			part++
+			name := fmt.Sprintf("part-%d", part)
+			l.append(commitlog.Entry{Type: commitlog.Commit, Epoch: 1, Part: name, Files: files})
+			if o, _, err := c.Commit(b.Context(), &stage.Run{ID: "demo", Epoch: 1}, &commitlog.Staged{Epoch: 1, Part: name, Files: files}); o != commitlog.Committed || err != nil {
+				b.Fatalf("part %s is %q, %v", name, o, err)
+			}
+		}
 	}
 }
 
