@@ -37,7 +37,7 @@ type followed struct {
 	users   int
 	stop    context.CancelFunc // nil while nobody waits
 	forget  *time.Timer        // runs while nobody waits
-	changed chan struct{} // closed and replaced after each reading
+	changed chan struct{}      // closed and replaced after each reading
 }
 
 func (l *logCommitter) use(run string) *followed {
