@@ -22,6 +22,13 @@ import (
 // as much again is for what is staged and for the broker's store.
 const diskPerSample = 40 << 10
 
+// Jobs of up to so many samples are run in each of the rounds, before and after those that
+// are larger and are run once: the machine's speed changes while a large one runs.
+const (
+	repeatedSamples = 100_000
+	sizeRounds      = 3
+)
+
 // Small runs are of so many samples, and so many of them are run.
 const (
 	smallSamples = 100
@@ -36,9 +43,10 @@ type scaleReport struct {
 	Sizes   []sizeResult        `json:"sizes"`
 }
 
-// sizeResult is what a job of one size takes.
+// sizeResult is what a job of one size takes; of several it is the one of median cost.
 type sizeResult struct {
 	result
+	Jobs        int     `json:"jobs"`
 	IndexBytes  int64   `json:"index_bytes"`
 	OutputBytes int64   `json:"output_bytes"`
 	Files       int     `json:"files"`
@@ -66,22 +74,8 @@ func (p *programs) scale(ctx context.Context, o *options) error {
 		rep.Small = append(rep.Small, r.Wall)
 	}
 	slices.Sort(rep.Small)
-	before, err := speed(ctx)
-	if err != nil {
+	if err := p.rounds(ctx, &rep, job, sizes); err != nil {
 		return err
-	}
-	rep.Speed = append(rep.Speed, before)
-	for _, n := range sizes {
-		r, err := p.size(ctx, job, n)
-		if err != nil {
-			return fmt.Errorf("%d samples: %w", n, err)
-		}
-		after, err := speed(ctx)
-		if err != nil {
-			return err
-		}
-		rep.Speed, rep.Sizes = append(rep.Speed, after), append(rep.Sizes, *r)
-		fmt.Fprintf(os.Stderr, "%9d samples %8.0f families/s  %6.1f CPU-s per 1M families  peak %s  index %.1f MB per 1M samples\n", n, r.PerSecond, r.CPUPerMillion, mebibytes(r.peak()), r.indexPerMillion())
 	}
 	rep.compute()
 	fmt.Print("\n", rep.markdown())
@@ -89,6 +83,47 @@ func (p *programs) scale(ctx context.Context, o *options) error {
 		return nil
 	}
 	return rep.write(o.out)
+}
+
+// rounds measures the sizes, and the machine's speed between them.
+func (p *programs) rounds(ctx context.Context, rep *scaleReport, job scenario, sizes []int) error {
+	measureSpeed := func() error {
+		now, err := speed(ctx)
+		rep.Speed = append(rep.Speed, now)
+		return err
+	}
+	if err := measureSpeed(); err != nil {
+		return err
+	}
+	jobs := make([][]sizeResult, len(sizes))
+	for round := range sizeRounds {
+		for i, n := range sizes {
+			if round > 0 && n > repeatedSamples {
+				continue
+			}
+			x, err := p.size(ctx, job, n)
+			if err != nil {
+				return fmt.Errorf("%d samples: %w", n, err)
+			}
+			if err := measureSpeed(); err != nil {
+				return err
+			}
+			jobs[i] = append(jobs[i], *x)
+			fmt.Fprintf(os.Stderr, "%9d samples %8.0f families/s  %6.1f CPU-s per 1M families  peak %s  index %.1f MB per 1M samples\n", n, x.PerSecond, x.CPUPerMillion, mebibytes(x.peak()), x.indexPerMillion())
+		}
+	}
+	for _, of := range jobs {
+		rep.Sizes = append(rep.Sizes, medianCost(of))
+	}
+	return nil
+}
+
+// medianCost gives the job of median cost.
+func medianCost(jobs []sizeResult) sizeResult {
+	slices.SortFunc(jobs, func(a, b sizeResult) int { return cmp.Compare(raw(&a), raw(&b)) })
+	x := jobs[len(jobs)/2]
+	x.Jobs = len(jobs)
+	return x
 }
 
 // compute sets the speed factor of all sizes.

@@ -27,11 +27,11 @@ func besideStub(x *sizeResult) float64 {
 
 func (r *scaleReport) markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s. %d families of %d features, all of them in DynamoDB, in one process.\n\n", r.Machine, families, features)
+	fmt.Fprintf(&b, "%s. %d families of %d features, all of them in DynamoDB, in one process. Of several jobs of a size the one of median cost is shown; they ran before and after those that were run once.\n\n", r.Machine, families, features)
 	fmt.Fprintf(&b, "%d samples from the start of the process to `_SUCCESS` and its end: %.2f s, the median of %d; the bar is 2 s.\n\n", smallSamples, r.Small[len(r.Small)/2], len(r.Small))
-	b.WriteString("| samples | seconds | families/s | CPU-s per 1M families | speed factor | at reference speed | peak memory | dataset | files of a family | index per 1M samples | verify: CPU-s | seconds | peak memory |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|\n")
+	b.WriteString("| samples | jobs | seconds | families/s | CPU-s per 1M families | speed factor | at reference speed | peak memory | dataset | files of a family | index per 1M samples | verify: CPU-s | seconds | peak memory |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, x := range r.Sizes {
-		fmt.Fprintf(&b, "| %d | %.1f | %.0f | %.1f | %.2f | %.1f | %s | %.2f GB | %.1f | %.1f MB | %.1f | %.1f | %s |\n", x.Samples, x.Wall, x.PerSecond, raw(&x), x.Factor, atReference(&x),
+		fmt.Fprintf(&b, "| %d | %d | %.1f | %.0f | %.1f | %.2f | %.1f | %s | %.2f GB | %.1f | %.1f MB | %.1f | %.1f | %s |\n", x.Samples, x.Jobs, x.Wall, x.PerSecond, raw(&x), x.Factor, atReference(&x),
 			mebibytes(x.peak()), float64(x.OutputBytes)/1e9, float64(x.Files)/families, x.indexPerMillion(), x.Verify.CPU, x.VerifyWall, mebibytes(x.Verify.Peak))
 	}
 	fmt.Fprintf(&b, "\nThe dearest size costs %.0f %% more a family than the cheapest as measured, and %.0f %% against the stub, which did as much for each family at the same time; the bar is 10 %%. Those of the index and of memory are 100 MB and 1 GiB.\n\n", 100*r.spread(raw), 100*r.spread(besideStub))
