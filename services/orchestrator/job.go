@@ -58,7 +58,8 @@ type job struct {
 
 	owning sync.Mutex // of what writes _owner
 
-	hurried atomic.Bool // somebody wants the run to end, and waits for mu
+	hurried atomic.Bool            // somebody wants the run to end, and waits for mu
+	atWork  atomic.Pointer[string] // what a long step is at, for the status
 
 	copy *localCopy // of the dataset, during the teardown; nil while there is none
 

@@ -52,8 +52,10 @@ func (j *job) merge(ctx context.Context, final map[string][]dataset.FinalColumn)
 		return context.Cause(ctx)
 	}
 	merged, made, begun := 0, 0, time.Now()
+	written := j.tellOfMerge(groups)
+	defer j.atWork.Store(nil)
 	for i := range groups {
-		m := merging{j: j, group: groups[i], part: mergedPart + service.NewInstance(), final: final}
+		m := merging{j: j, group: groups[i], part: mergedPart + service.NewInstance(), final: final, written: written}
 		why, err := m.run(ctx)
 		if err != nil {
 			return err
@@ -70,13 +72,30 @@ func (j *job) merge(ctx context.Context, final map[string][]dataset.FinalColumn)
 	return nil
 }
 
+// tellOfMerge has the run's status say how far the merge is: that of a large run takes
+// minutes. What it gives is called after each file.
+func (j *job) tellOfMerge(groups []mergeGroup) (written func()) {
+	done, all := -1, 0
+	for _, g := range groups {
+		all += len(g)
+	}
+	written = func() {
+		done++
+		text := fmt.Sprintf("merging small files: %d of %d are written", done, all)
+		j.atWork.Store(&text)
+	}
+	written()
+	return written
+}
+
 // merging is the merge of a group.
 type merging struct {
-	j     *job
-	group mergeGroup
-	part  string
-	final map[string][]dataset.FinalColumn
-	data  []byte // of the files of a row group
+	j       *job
+	group   mergeGroup
+	part    string
+	final   map[string][]dataset.FinalColumn
+	written func() // is called after each file
+	data    []byte // of the files of a row group
 }
 
 // run merges the group's files. why tells what kept it from it, and then nothing has changed;
@@ -121,6 +140,7 @@ func (m *merging) stage(ctx context.Context) (*dataset.Part, error) {
 			return nil, fmt.Errorf("family %s: %w", family, err)
 		}
 		p.Families = append(p.Families, *f)
+		m.written()
 	}
 	m.data = nil // the index takes as much
 	if err := m.rows(ctx, p); err != nil {

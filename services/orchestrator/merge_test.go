@@ -220,6 +220,32 @@ func alter(path string) error {
 	return err
 }
 
+// Who looks at a run that merges is told how far it is: to him the run stands still otherwise.
+func TestStatusTellsOfAMerge(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, leastMerged, "a", "b")
+	w.small(w.open(), leastMerged)
+	var l *leader
+	var told []string
+	l = w.takeOverOn(func(s dataset.Store) dataset.Store {
+		return &hookedStore{Store: s, before: func(step string) error {
+			if step == "stage" {
+				told = append(told, l.view().Waiting)
+			}
+			return nil
+		}}
+	})
+	w.await(l, "the run is taken up", func() bool { return l.restored })
+	w.end(l)
+	want := []string{"merging small files: 0 of 2 are written", "merging small files: 1 of 2 are written"}
+	if !slices.Equal(told, want) {
+		t.Errorf("it tells %q, want %q", told, want)
+	}
+	if text := l.view().Waiting; text != "" {
+		t.Errorf("behind the merge it tells %q", text)
+	}
+}
+
 // A person who cancels a run that merges does not wait for it: all is fetched, so the run is
 // complete as it is.
 func TestCancelEndsAMerge(t *testing.T) {

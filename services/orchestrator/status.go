@@ -42,6 +42,9 @@ func (j *job) publish() {
 func (j *job) view() *control.Status {
 	st := *j.status.Load()
 	st.WarmUp, st.Waiting = j.warm.view()
+	if text := j.atWork.Load(); text != nil && st.Waiting == "" {
+		st.Waiting = *text
+	}
 	return &st
 }
 

@@ -82,7 +82,7 @@ type Status struct {
 
 	Lanes map[string]string `json:"lanes,omitempty"` // fast or slow, as it was found, by family whose lane is auto
 
-	Waiting string     `json:"waiting,omitempty"` // for what the run as a whole waits: its warm-up, or what comes down
+	Waiting string     `json:"waiting,omitempty"` // for what the run as a whole waits: its warm-up, what comes down, or the merge of its files
 	WarmUp  []ScaledUp `json:"warm_up,omitempty"` // what is scaled up, or was and is watched
 
 	Dataset   string    `json:"dataset,omitempty"` // directory or URL

@@ -41,8 +41,9 @@ func SaveMemory(limit int64) (stop func()) {
 	}
 }
 
-// limitFor gives the limit for what is in use: never less than half as much again.
-func limitFor(limit, used int64) int64 { return max(limit, used+used/2) }
+// limitFor gives the limit for what is in use: never less than a third more, or it would collect
+// all the time.
+func limitFor(limit, used int64) int64 { return max(limit, used+used/3) }
 
 // inUse is what the last collection has left, and what else the runtime needs.
 func inUse() int64 {

@@ -7,7 +7,7 @@ import (
 )
 
 func TestLimitFor(t *testing.T) {
-	for _, tc := range []struct{ limit, used, want int64 }{{900, 0, 900}, {900, 600, 900}, {900, 800, 1200}} {
+	for _, tc := range []struct{ limit, used, want int64 }{{900, 0, 900}, {900, 600, 900}, {900, 800, 1066}} {
 		if got := limitFor(tc.limit, tc.used); got != tc.want {
 			t.Errorf("with a limit of %d and %d in use it is %d, want %d", tc.limit, tc.used, got, tc.want)
 		}
