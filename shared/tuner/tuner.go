@@ -83,6 +83,7 @@ type Tuner struct {
 	base  measurement // at level; empty until it is measured
 
 	phase phase
+	then  phase       // after settling
 	since time.Time   // of the phase
 	trial int         // level on trial; 0 = none
 	now   measurement // in this phase
@@ -103,7 +104,7 @@ type Tuner struct {
 
 // New gives a tuner that begins at a limit and never passes most.
 func New(now time.Time, start, most int) *Tuner {
-	return &Tuner{most: max(1, most), level: max(1, min(start, most)), since: now, began: now, up: true, step: firstStep}
+	return &Tuner{most: max(1, most), level: max(1, min(start, most)), then: measuring, since: now, began: now, up: true, step: firstStep}
 }
 
 // Resume gives a tuner for a limit that another has found.
@@ -152,7 +153,7 @@ func (t *Tuner) settle(now time.Time, s Sample) {
 		t.endRefused(now)
 	case s.Paused && s.Refused == 0 && since < settleMost:
 	default:
-		t.enter(now, measuring)
+		t.enter(now, t.then)
 	}
 }
 
@@ -162,6 +163,12 @@ func (t *Tuner) rises() bool { return t.trial > t.level }
 func (t *Tuner) enter(now time.Time, p phase) {
 	t.phase, t.since = p, now
 	t.now = measurement{began: now}
+}
+
+// enterSettled enters a phase once the limit has taken effect.
+func (t *Tuner) enterSettled(now time.Time, p phase) {
+	t.enter(now, settling)
+	t.then = p
 }
 
 // measureLevel ends the first measurement of a level.
@@ -186,11 +193,10 @@ func (t *Tuner) dearer() bool {
 	return moved > max(changed, sure*math.Hypot(t.now.doubt(), t.base.doubt()))
 }
 
-// search begins a row of trials.
+// search begins a row of trials from now on.
 func (t *Tuner) search(now time.Time, up bool, step float64) {
-	t.began, t.up, t.step = now, up, step
+	t.began, t.up, t.step, t.trial = now, up, step, 0
 	t.moved, t.turned, t.narrowing, t.gentle, t.checking = false, false, false, false, false
-	t.try(now)
 }
 
 // try begins a trial one step up or down, if there is room for one.
@@ -204,7 +210,7 @@ func (t *Tuner) try(now time.Time) {
 		t.conclude(now, false)
 		return
 	}
-	t.enter(now, settling)
+	t.enterSettled(now, measuring)
 }
 
 // judge ends a trial when its result is clear.
@@ -217,7 +223,7 @@ func (t *Tuner) judge(now time.Time) {
 		t.endRefused(now)
 		return
 	}
-	if !t.now.enough() {
+	if t.outdated(now) || !t.now.enough() {
 		return
 	}
 	if t.now.total.OK == 0 {
@@ -234,6 +240,24 @@ func (t *Tuner) judge(now time.Time) {
 	case t.now.complete(now):
 		t.end(now, excess < -doubt && t.rises() || excess > doubt && !t.rises())
 	}
+}
+
+// outdated tells whether a lower level is refused what the higher one was not: then the
+// service has changed since that was measured, and the search goes on from the lower one.
+func (t *Tuner) outdated(now time.Time) bool {
+	switch {
+	case t.rises() || t.base.refuses(refusedRatio):
+		return false
+	case t.now.refuses(backOffRatio):
+		t.level = t.trial
+		t.backOff(now)
+	case t.now.refuses(refusedRatio) && t.now.enough():
+		t.level = t.trial
+		t.wake(now, false)
+	default:
+		return false
+	}
+	return true
 }
 
 // endRefused ends a trial that the service refused. The edge is a sharp one, so that just
@@ -253,7 +277,7 @@ func (t *Tuner) endRefused(now time.Time) {
 func (t *Tuner) end(now time.Time, better bool) {
 	if !better && t.rises() && !t.narrowing && !t.gentle {
 		t.checking, t.trial = true, 0
-		t.enter(now, settling)
+		t.enterSettled(now, measuring)
 		return
 	}
 	t.conclude(now, better)
@@ -271,7 +295,7 @@ func (t *Tuner) conclude(now time.Time, better bool) {
 		}
 	case !t.moved && !t.turned:
 		t.turned, t.up = true, !t.up
-		if t.gentle {
+		if t.gentle && !t.narrowing {
 			t.step = t.clear(downStep)
 		}
 	default:
@@ -296,16 +320,12 @@ func (t *Tuner) rest(now time.Time) {
 	if t.calm > 0 {
 		t.wait = min(quietMost, max(quietFirst<<min(t.calm, 8), quietCost*now.Sub(t.began)))
 	}
-	t.enter(now, quiet)
+	t.enterSettled(now, quiet) // the trial before may have caused a pause that is not over
 }
 
 // listen waits in a quiet time for its end, or for a change.
 func (t *Tuner) listen(now time.Time) {
 	m := &t.now
-	if now.Sub(t.since) < settleTime {
-		m.clear(now)
-		return
-	}
 	recent := m.last(recentBatches)
 	if recent.refuses(backOffRatio) {
 		t.backOff(now)
@@ -315,10 +335,10 @@ func (t *Tuner) listen(now time.Time) {
 		moved := math.Log(recent.perAnswer() / t.base.perAnswer())
 		switch {
 		case recent.refuses(refusedRatio) || recent.total.OK == 0:
-			t.wake(now, recent, false)
+			t.wake(now, false)
 			return
 		case math.Abs(moved) > max(changed, 2*sure*math.Hypot(recent.doubt(), t.base.doubt())):
-			t.wake(now, recent, moved < 0)
+			t.wake(now, moved < 0)
 			return
 		}
 	}
@@ -326,6 +346,7 @@ func (t *Tuner) listen(now time.Time) {
 		t.base = m.last(mostBatches)
 		t.search(now, true, t.clear(upStep))
 		t.gentle = true
+		t.try(now)
 	}
 }
 
@@ -335,18 +356,17 @@ func (t *Tuner) clear(least float64) float64 {
 	return min(quietStep, max(least, math.Exp(sure*math.Sqrt2*t.base.doubt()/worth)))
 }
 
-// wake begins a new search, as the service has changed.
-func (t *Tuner) wake(now time.Time, recent measurement, up bool) {
-	t.base, t.calm = recent, 0
+// wake begins a new search, as the service has changed. The level is measured anew: what has
+// woken it is partly of the time before.
+func (t *Tuner) wake(now time.Time, up bool) {
 	t.search(now, up, alarmStep)
-	t.turned = true
+	t.turned, t.calm = true, 0
+	t.enter(now, measuring)
 }
 
 // backOff lowers the level of a service that refuses much, and looks on from there.
 func (t *Tuner) backOff(now time.Time) {
-	t.level = max(1, int(float64(t.level)/alarmStep))
-	t.base, t.calm = measurement{}, 0
-	t.began, t.up, t.step = now, false, alarmStep
-	t.moved, t.turned, t.narrowing, t.checking = false, true, false, false
-	t.enter(now, settling)
+	t.level, t.base = max(1, int(float64(t.level)/alarmStep)), measurement{}
+	t.wake(now, false)
+	t.enterSettled(now, measuring)
 }

@@ -104,3 +104,27 @@ func TestFindsWhileRequestsBecomeDearer(t *testing.T) {
 		}
 	}
 }
+
+// The capacity is halved while a search is under way, whatever it is at just then: what it
+// knows of its level is of another service from then on.
+func TestFollowsACapacityThatFallsInASearch(t *testing.T) {
+	t.Parallel()
+	s := services["refuses"]
+	for falls := 20 * time.Second; falls < 60*time.Second; falls += time.Second {
+		var found *tuner.Tuner
+		m := tunertest.New(uint64(falls), s, 1, func(now time.Time, _ int, got tuner.Sample, _, _ int) (int, time.Duration) {
+			if found == nil {
+				found = tuner.New(now, 16, 20_000)
+			}
+			found.Observe(now, got)
+			return found.Limit(), 250 * time.Millisecond
+		})
+		m.Run(falls)
+		m.Service = capacity(s, usual/2)
+		m.Run(40 * time.Second)
+		const most = usual / 2 * 20 // requests of 30 to 70 ms
+		if got := m.Result(falls+30*time.Second, falls+40*time.Second); got.PerSecond < 0.7*most {
+			t.Errorf("halved after %v: %.0f answers a second at a limit of %d, want nearly %d", falls, got.PerSecond, found.Level(), most)
+		}
+	}
+}

@@ -51,7 +51,7 @@ func flags() *options {
 	flag.IntVar(&o.samples, "samples", 0, "samples of a job; 5,000, or 10,000 with -full, when left out")
 	flag.IntVar(&o.repeat, "repeat", 0, "times that each scenario is run; 1, or 3 with -full, when left out")
 	flag.StringVar(&o.sizes, "sizes", "10000,100000,1000000", "samples of the jobs of -scale")
-	flag.IntVar(&o.seconds, "seconds", 60, "how long a job of -latency takes at the bound")
+	flag.IntVar(&o.seconds, "seconds", 120, "how long a job of -latency takes at the bound")
 	flag.Parse()
 	usual, times := 5_000, 1
 	if o.full {
