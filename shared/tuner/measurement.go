@@ -43,8 +43,6 @@ func (m *measurement) sum() {
 	}
 }
 
-func (m *measurement) clear(now time.Time) { *m = measurement{began: now} }
-
 // last gives the last n batches.
 func (m *measurement) last(n int) measurement {
 	r := measurement{began: m.began, first: m.first, open: m.open, batches: append([]Sample(nil), m.batches[max(0, len(m.batches)-n):]...)}
