@@ -42,6 +42,17 @@ func best(s tunertest.Service, capacity int) tunertest.Result {
 	return best
 }
 
+// follow has an instance do what a tuner says, which begins with the instance's first report.
+func follow(found **tuner.Tuner, start, most int, every time.Duration) tunertest.Ask {
+	return func(now time.Time, _ int, got tuner.Sample, _, _ int) (int, time.Duration) {
+		if *found == nil {
+			*found = tuner.New(now, start, most)
+		}
+		(*found).Observe(now, got)
+		return (*found).Limit(), every
+	}
+}
+
 // The capacity is not known, then it is halved, then it is four times as large.
 func TestFindsAndFollows(t *testing.T) {
 	t.Parallel()
@@ -50,13 +61,7 @@ func TestFindsAndFollows(t *testing.T) {
 			t.Parallel()
 			for seed := range uint64(2) {
 				var found *tuner.Tuner
-				m := tunertest.New(seed, s, 1, func(now time.Time, _ int, got tuner.Sample, _, _ int) (int, time.Duration) {
-					if found == nil {
-						found = tuner.New(now, 20, 2000)
-					}
-					found.Observe(now, got)
-					return found.Limit(), 500 * time.Millisecond
-				})
+				m := tunertest.New(seed, s, 1, follow(&found, 20, 2000, 500*time.Millisecond))
 				from := time.Duration(0)
 				for _, n := range []int{usual, usual / 2, 2 * usual} {
 					m.Service = capacity(s, n)
@@ -83,13 +88,7 @@ func TestFindsWhileRequestsBecomeDearer(t *testing.T) {
 		for seed := range uint64(2) {
 			var found *tuner.Tuner
 			m := tunertest.New(seed, tunertest.Service{Threads: threads, Queue: -1, Min: 20 * time.Millisecond, Max: 80 * time.Millisecond}, 1,
-				func(now time.Time, _ int, got tuner.Sample, _, _ int) (int, time.Duration) {
-					if found == nil {
-						found = tuner.New(now, 16, 20_000)
-					}
-					found.Observe(now, got)
-					return found.Limit(), 250 * time.Millisecond
-				})
+				follow(&found, 16, 20_000, 250*time.Millisecond))
 			m.Run(begins)
 			for range 10 {
 				m.Service.Min += 6 * time.Millisecond
@@ -112,13 +111,7 @@ func TestFollowsACapacityThatFallsInASearch(t *testing.T) {
 	s := services["refuses"]
 	for falls := 20 * time.Second; falls < 60*time.Second; falls += time.Second {
 		var found *tuner.Tuner
-		m := tunertest.New(uint64(falls), s, 1, func(now time.Time, _ int, got tuner.Sample, _, _ int) (int, time.Duration) {
-			if found == nil {
-				found = tuner.New(now, 16, 20_000)
-			}
-			found.Observe(now, got)
-			return found.Limit(), 250 * time.Millisecond
-		})
+		m := tunertest.New(uint64(falls), s, 1, follow(&found, 16, 20_000, 250*time.Millisecond))
 		m.Run(falls)
 		m.Service = capacity(s, usual/2)
 		m.Run(40 * time.Second)

@@ -108,21 +108,18 @@ func (o *options) chosen() []scenario {
 // measured before, between and after them.
 func (p *programs) scenarios(ctx context.Context, o *options) error {
 	rep := newReport(o)
-	before, err := speed(ctx)
-	if err != nil {
+	if err := rep.Speed.measure(ctx); err != nil {
 		return err
 	}
-	rep.Speed = append(rep.Speed, before)
 	for _, s := range o.chosen() {
 		r, err := p.repeated(ctx, s, o)
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.Name, err)
 		}
-		after, err := speed(ctx)
-		if err != nil {
+		if err := rep.Speed.measure(ctx); err != nil {
 			return err
 		}
-		rep.Speed, rep.Results = append(rep.Speed, after), append(rep.Results, *r)
+		rep.Results = append(rep.Results, *r)
 	}
 	rep.compute()
 	fmt.Print("\n", rep.markdown())

@@ -186,8 +186,11 @@ func (p *programs) apart(ctx context.Context, r *result, dir, job, records strin
 	return r.traffic(ctx, monitor)
 }
 
+// cost is what tries are compared by.
+func (r result) cost() float64 { return r.CPUPerMillion }
+
 // median gives the try with the median cost.
-func median(tries []result) result {
-	slices.SortFunc(tries, func(a, b result) int { return cmp.Compare(a.CPUPerMillion, b.CPUPerMillion) })
+func median[T interface{ cost() float64 }](tries []T) T {
+	slices.SortFunc(tries, func(a, b T) int { return cmp.Compare(a.cost(), b.cost()) })
 	return tries[len(tries)/2]
 }

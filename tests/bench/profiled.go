@@ -42,6 +42,22 @@ func (r *result) byProcess() map[string]float64 {
 	return out
 }
 
+// speeds are how fast the machine was from time to time.
+type speeds []calibrate.Figures
+
+// measure adds how fast it is now.
+func (s *speeds) measure(ctx context.Context) error {
+	now, err := speed(ctx)
+	if err == nil {
+		*s = append(*s, now)
+	}
+	return err
+}
+
+// factor is one for all of the time: the machine's speed differs more from one moment to the
+// next than jobs do.
+func (s speeds) factor() float64 { return calibrate.Mean(s...).Factor() }
+
 // speed measures the machine, in a process of its own: its memory must not be taken for
 // that of the processes that are started here.
 func speed(ctx context.Context) (calibrate.Figures, error) {

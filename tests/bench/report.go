@@ -19,18 +19,17 @@ const submits = "fff (submits)"
 
 // report is what was measured, and where.
 type report struct {
-	Machine string              `json:"machine"`
-	Repeat  int                 `json:"repeat"`
-	Speed   []calibrate.Figures `json:"speed"` // before, between and after the scenarios
-	Results []result            `json:"results"`
+	Machine string   `json:"machine"`
+	Repeat  int      `json:"repeat"`
+	Speed   speeds   `json:"speed"` // before, between and after the scenarios
+	Results []result `json:"results"`
 }
 
 func newReport(o *options) *report { return &report{Machine: machine(), Repeat: o.repeat} }
 
-// compute sets the speed factor of all results: one for the report, for the machine's speed
-// differs more from one moment to the next than jobs do.
+// compute sets the speed factor of all results.
 func (r *report) compute() {
-	factor := calibrate.Mean(r.Speed...).Factor()
+	factor := r.Speed.factor()
 	for i := range r.Results {
 		r.Results[i].Factor = factor
 	}

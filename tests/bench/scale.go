@@ -14,8 +14,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/fastfeaturefetch/fff/tests/bench/calibrate"
 )
 
 // What a job is taken to need on the disk, for each sample: its dataset is some 20 KB, and
@@ -37,10 +35,10 @@ const (
 
 // scaleReport is what jobs of several sizes take.
 type scaleReport struct {
-	Machine string              `json:"machine"`
-	Speed   []calibrate.Figures `json:"speed"`
-	Small   []float64           `json:"small_run_seconds"` // from the start of the process to its end, sorted
-	Sizes   []sizeResult        `json:"sizes"`
+	Machine string       `json:"machine"`
+	Speed   speeds       `json:"speed"`
+	Small   []float64    `json:"small_run_seconds"` // from the start of the process to its end, sorted
+	Sizes   []sizeResult `json:"sizes"`
 }
 
 // sizeResult is what a job of one size takes; of several it is the one of median cost.
@@ -87,12 +85,7 @@ func (p *programs) scale(ctx context.Context, o *options) error {
 
 // rounds measures the sizes, and the machine's speed between them.
 func (p *programs) rounds(ctx context.Context, rep *scaleReport, job scenario, sizes []int) error {
-	measureSpeed := func() error {
-		now, err := speed(ctx)
-		rep.Speed = append(rep.Speed, now)
-		return err
-	}
-	if err := measureSpeed(); err != nil {
+	if err := rep.Speed.measure(ctx); err != nil {
 		return err
 	}
 	jobs := make([][]sizeResult, len(sizes))
@@ -105,7 +98,7 @@ func (p *programs) rounds(ctx context.Context, rep *scaleReport, job scenario, s
 			if err != nil {
 				return fmt.Errorf("%d samples: %w", n, err)
 			}
-			if err := measureSpeed(); err != nil {
+			if err := rep.Speed.measure(ctx); err != nil {
 				return err
 			}
 			jobs[i] = append(jobs[i], *x)
@@ -113,22 +106,16 @@ func (p *programs) rounds(ctx context.Context, rep *scaleReport, job scenario, s
 		}
 	}
 	for _, of := range jobs {
-		rep.Sizes = append(rep.Sizes, medianCost(of))
+		x := median(of)
+		x.Jobs = len(of)
+		rep.Sizes = append(rep.Sizes, x)
 	}
 	return nil
 }
 
-// medianCost gives the job of median cost.
-func medianCost(jobs []sizeResult) sizeResult {
-	slices.SortFunc(jobs, func(a, b sizeResult) int { return cmp.Compare(raw(&a), raw(&b)) })
-	x := jobs[len(jobs)/2]
-	x.Jobs = len(jobs)
-	return x
-}
-
 // compute sets the speed factor of all sizes.
 func (r *scaleReport) compute() {
-	factor := calibrate.Mean(r.Speed...).Factor()
+	factor := r.Speed.factor()
 	for i := range r.Sizes {
 		r.Sizes[i].Factor = factor
 	}
