@@ -158,10 +158,21 @@ func (c *momentConn) Write(p []byte) (int, error) {
 }
 
 // hookedStore calls before ahead of each call that changes the dataset. Its error fails the
-// call, which then has done nothing.
+// call, which then has done nothing. What it is called for at the same time calls it at the same
+// time; see byTurns.
 type hookedStore struct {
 	dataset.Store
 	before func(op string) error
+}
+
+// byTurns has calls wait for each other.
+func byTurns(before func(op string) error) func(op string) error {
+	var mu sync.Mutex
+	return func(op string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		return before(op)
+	}
 }
 
 func (h *hookedStore) BeginEpoch(ctx context.Context, epoch uint64, token string) error {

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"iter"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -23,8 +24,12 @@ import (
 // mergedGroupBytes bounds a row group of a merged file: its bytes are in memory, compressed.
 const mergedGroupBytes = 32 << 20
 
-// readsAtOnce is how many files are read at the same time.
-const readsAtOnce = 16
+// What is done at the same time: while one family's file is synced, or uploaded, the next is
+// written. Each holds a row group in memory.
+const (
+	mergesAtOnce = 2
+	readsAtOnce  = 16 // files of a row group
+)
 
 // mergedPart begins the names of parts that were merged.
 const mergedPart = "merged-"
@@ -75,11 +80,14 @@ func (j *job) merge(ctx context.Context, final map[string][]dataset.FinalColumn)
 // tellOfMerge has the run's status say how far the merge is: that of a large run takes
 // minutes. What it gives is called after each file.
 func (j *job) tellOfMerge(groups []mergeGroup) (written func()) {
+	var mu sync.Mutex
 	done, all := -1, 0
 	for _, g := range groups {
 		all += len(g)
 	}
 	written = func() {
+		mu.Lock()
+		defer mu.Unlock()
 		done++
 		text := fmt.Sprintf("merging small files: %d of %d are written", done, all)
 		j.atWork.Store(&text)
@@ -95,7 +103,6 @@ type merging struct {
 	part    string
 	final   map[string][]dataset.FinalColumn
 	written func() // is called after each file
-	data    []byte // of the files of a row group
 }
 
 // run merges the group's files. why tells what kept it from it, and then nothing has changed;
@@ -115,34 +122,47 @@ func (m *merging) run(ctx context.Context) (why, err error) {
 		}
 		return why, nil
 	}
+	var swaps []*commitlog.Entry
 	for _, f := range commitlog.FilesOf(p) {
 		entry := &commitlog.Entry{Type: commitlog.Swap, Epoch: j.rec.Epoch, Family: f.Family, Add: []commitlog.File{f}, Reason: "small files merged"}
 		for _, old := range m.group[f.Family] {
 			entry.Remove = append(entry.Remove, old.Name)
 		}
-		if err := j.swap(ctx, entry); err != nil {
-			return nil, err
-		}
+		swaps = append(swaps, entry)
 	}
-	return nil, nil
+	return nil, j.swap(ctx, swaps...)
 }
 
 // stage stages the files, and the completion index of all of them.
 func (m *merging) stage(ctx context.Context) (*dataset.Part, error) {
-	j := m.j
-	p := &dataset.Part{Run: j.rec.Run, Epoch: j.rec.Epoch, Name: m.part}
-	for _, family := range m.group.families() {
-		if j.hurried.Load() {
-			return nil, errHurry
-		}
-		f, err := m.family(ctx, family)
-		if err != nil {
-			return nil, fmt.Errorf("family %s: %w", family, err)
-		}
-		p.Families = append(p.Families, *f)
-		m.written()
+	j, families := m.j, m.group.families()
+	p := &dataset.Part{Run: j.rec.Run, Epoch: j.rec.Epoch, Name: m.part, Families: make([]dataset.FamilyPart, len(families))}
+	next := make(chan int, len(families))
+	for i := range families {
+		next <- i
 	}
-	m.data = nil // the index takes as much
+	close(next)
+	g, gctx := errgroup.WithContext(ctx)
+	for range min(mergesAtOnce, len(families)) {
+		g.Go(func() error {
+			r := groupReader{j: j}
+			for i := range next {
+				if j.hurried.Load() {
+					return errHurry
+				}
+				f, err := m.family(gctx, families[i], &r)
+				if err != nil {
+					return fmt.Errorf("family %s: %w", families[i], err)
+				}
+				p.Families[i] = *f
+				m.written()
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil { // the readers' memory is free: the index takes as much
+		return nil, err
+	}
 	if err := m.rows(ctx, p); err != nil {
 		return nil, err
 	}
@@ -154,10 +174,10 @@ func (m *merging) stage(ctx context.Context) (*dataset.Part, error) {
 }
 
 // family stages the merged file of a family.
-func (m *merging) family(ctx context.Context, family string) (*dataset.FamilyPart, error) {
+func (m *merging) family(ctx context.Context, family string, r *groupReader) (*dataset.FamilyPart, error) {
 	j, name := m.j, dataset.PartFile(m.j.rec.Epoch, m.part)
 	staged, err := j.store.Stage(ctx, j.rec.Epoch, j.rec.Token, m.part, family, name, func(w io.Writer) error {
-		return dataset.Merge(ctx, m.rowGroups(ctx, m.group[family]), m.final[family], w)
+		return dataset.Merge(ctx, r.rowGroups(ctx, m.group[family]), m.final[family], w)
 	})
 	if err != nil {
 		return nil, err
@@ -203,16 +223,22 @@ func (m *merging) rows(ctx context.Context, p *dataset.Part) error {
 	return nil
 }
 
+// groupReader reads files whole, in memory that it uses again.
+type groupReader struct {
+	j    *job
+	data []byte
+}
+
 // rowGroups reads files, so many at a time as become a row group. They are valid until the
 // next are read.
-func (m *merging) rowGroups(ctx context.Context, files []commitlog.File) iter.Seq2[[]dataset.Source, error] {
+func (r *groupReader) rowGroups(ctx context.Context, files []commitlog.File) iter.Seq2[[]dataset.Source, error] {
 	return func(yield func([]dataset.Source, error) bool) {
 		for len(files) > 0 {
 			n, rows, size := 0, int64(0), int64(0)
 			for n < len(files) && (n == 0 || rows+files[n].Rows <= dataset.MergedGroupRows && size+files[n].Bytes <= mergedGroupBytes) {
 				rows, size, n = rows+files[n].Rows, size+files[n].Bytes, n+1
 			}
-			sources, err := m.read(ctx, files[:n], size)
+			sources, err := r.read(ctx, files[:n], size)
 			if !yield(sources, err) || err != nil {
 				return
 			}
@@ -222,22 +248,22 @@ func (m *merging) rowGroups(ctx context.Context, files []commitlog.File) iter.Se
 }
 
 // read reads files whole, that have so many bytes together, and checks what was read.
-func (m *merging) read(ctx context.Context, files []commitlog.File, total int64) ([]dataset.Source, error) {
-	m.data = slices.Grow(m.data[:0], int(total))
+func (r *groupReader) read(ctx context.Context, files []commitlog.File, total int64) ([]dataset.Source, error) {
+	r.data = slices.Grow(r.data[:0], int(total))
 	sources, at := make([]dataset.Source, len(files)), int64(0)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(readsAtOnce)
 	for i := range files {
 		f := &files[i]
-		data := m.data[at : at+f.Bytes : at+f.Bytes]
+		data := r.data[at : at+f.Bytes : at+f.Bytes]
 		sources[i], at = dataset.Source{Data: bytes.NewReader(data), Size: f.Bytes}, at+f.Bytes
-		g.Go(func() error { return m.readFile(ctx, f, data) })
+		g.Go(func() error { return r.readFile(ctx, f, data) })
 	}
 	return sources, g.Wait()
 }
 
-func (m *merging) readFile(ctx context.Context, f *commitlog.File, data []byte) error {
-	blob, err := m.j.openCommitted(ctx, f)
+func (r *groupReader) readFile(ctx context.Context, f *commitlog.File, data []byte) error {
+	blob, err := r.j.openCommitted(ctx, f)
 	if err != nil {
 		return err
 	}

@@ -12,8 +12,9 @@ const (
 	// leastMerged is how many files are worth being merged to less than the target: fewer
 	// cost more than they hinder a reader, and a short run ends at once.
 	leastMerged = 8
-	// largestMerged bounds the files that are read for a merge: each is in memory as a whole.
-	largestMerged = 64 << 20
+	// largestMerged bounds the files that are read for a merge: each is in memory as a whole,
+	// and mergesAtOnce of them.
+	largestMerged = 48 << 20
 	// mergedRows bounds the rows of a merged file, whose completion index is in memory.
 	mergedRows = 1_000_000
 )

@@ -46,6 +46,7 @@ type latencyResult struct {
 	Whole   float64 `json:"share_of_bound"`             // from the start of the process to its end
 	Service float64 `json:"share_of_bound_while_asked"` // from the service's first request to its last answer
 	Busy    float64 `json:"threads_busy"`               // of the threads, in that time
+	Rest    float64 `json:"rest_seconds"`               // of the job: its start, the last flush, the merge
 }
 
 // latency measures jobs that wait for their backends.
@@ -81,6 +82,7 @@ func (x *latencyResult) shares() {
 	asked := time.Duration(x.Stub.LastNS - x.Stub.FirstNS).Seconds()
 	x.Whole = x.PerSecond / x.Bound
 	x.Service = float64(x.Cells) / asked / x.Bound
+	x.Rest = x.Wall - asked
 	x.Busy = time.Duration(x.Stub.BusyNS).Seconds() / asked / float64(x.delays.Threads)
 }
 
@@ -89,9 +91,9 @@ func (r *latencyReport) markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s. DynamoDB takes %v a call and has none of the cells; the feature service has %d threads and takes %v for the %d fast families of a sample in one request and %v for each of %d slow ones. A sample keeps threads busy for %v, so that they allow %d / %v × %d families = %.0f families/s. The bar is 95 %% of it.\n\n",
 		r.Machine, s.delays.DynamoLatency, s.delays.Threads, s.delays.FastLatency, families-s.Slow, s.delays.SlowLatency, s.Slow, s.threadTime(), s.delays.Threads, s.threadTime(), families, s.bound())
-	b.WriteString("| max_in_flight | samples | seconds | families/s | share of the bound, whole job | while the service was asked | threads busy then | CPU-s per 1M | speed factor |\n|---|---|---|---|---|---|---|---|---|\n")
+	b.WriteString("| max_in_flight | samples | seconds | families/s | share of the bound, whole job | while the service was asked | threads busy then | rest of the job, s | CPU-s per 1M | speed factor |\n|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, x := range r.Results {
-		fmt.Fprintf(&b, "| %s | %d | %.1f | %.0f | %.1f %% | %.1f %% | %.1f %% | %.1f | %.2f |\n", x.Name, x.Samples, x.Wall, x.PerSecond, 100*x.Whole, 100*x.Service, 100*x.Busy, x.CPUPerMillion, x.Factor)
+		fmt.Fprintf(&b, "| %s | %d | %.1f | %.0f | %.1f %% | %.1f %% | %.1f %% | %.1f | %.1f | %.2f |\n", x.Name, x.Samples, x.Wall, x.PerSecond, 100*x.Whole, 100*x.Service, 100*x.Busy, x.Rest, x.CPUPerMillion, x.Factor)
 	}
 	b.WriteString("\nThe whole job is from the start of the process, broker included, to its end with `_SUCCESS`. A request that was sent again counts as work of the threads, not as families.\n")
 	return b.String()
