@@ -21,15 +21,19 @@ import (
 	"github.com/fastfeaturefetch/fff/shared/service"
 )
 
-// mergedGroupBytes bounds a row group of a merged file: its bytes are in memory, compressed.
-const mergedGroupBytes = 32 << 20
+// mergesAtOnce is how many families' files are written at the same time: while one is synced,
+// or uploaded, the other goes on.
+const mergesAtOnce = 2
 
-// What is done at the same time: while one family's file is synced, or uploaded, the next is
-// written. Each holds a row group in memory.
+// Memory of each: a row group's files are held whole, compressed, and of each that is open
+// what its footer says of the columns.
 const (
-	mergesAtOnce = 2
-	readsAtOnce  = 16 // files of a row group
+	mergedGroupBytes  = 32 << 20
+	openedColumnBytes = 1536
 )
+
+// readsAtOnce is how many files are read at the same time.
+const readsAtOnce = 16
 
 // mergedPart begins the names of parts that were merged.
 const mergedPart = "merged-"
@@ -122,15 +126,16 @@ func (m *merging) run(ctx context.Context) (why, err error) {
 		}
 		return why, nil
 	}
-	var swaps []*commitlog.Entry
 	for _, f := range commitlog.FilesOf(p) {
 		entry := &commitlog.Entry{Type: commitlog.Swap, Epoch: j.rec.Epoch, Family: f.Family, Add: []commitlog.File{f}, Reason: "small files merged"}
 		for _, old := range m.group[f.Family] {
 			entry.Remove = append(entry.Remove, old.Name)
 		}
-		swaps = append(swaps, entry)
+		if err := j.swap(ctx, entry); err != nil {
+			return nil, err
+		}
 	}
-	return nil, j.swap(ctx, swaps...)
+	return nil, nil
 }
 
 // stage stages the files, and the completion index of all of them.
@@ -177,7 +182,7 @@ func (m *merging) stage(ctx context.Context) (*dataset.Part, error) {
 func (m *merging) family(ctx context.Context, family string, r *groupReader) (*dataset.FamilyPart, error) {
 	j, name := m.j, dataset.PartFile(m.j.rec.Epoch, m.part)
 	staged, err := j.store.Stage(ctx, j.rec.Epoch, j.rec.Token, m.part, family, name, func(w io.Writer) error {
-		return dataset.Merge(ctx, r.rowGroups(ctx, m.group[family]), m.final[family], w)
+		return dataset.Merge(ctx, r.rowGroups(ctx, m.group[family], len(m.final[family])), m.final[family], w)
 	})
 	if err != nil {
 		return nil, err
@@ -231,12 +236,17 @@ type groupReader struct {
 
 // rowGroups reads files, so many at a time as become a row group. They are valid until the
 // next are read.
-func (r *groupReader) rowGroups(ctx context.Context, files []commitlog.File) iter.Seq2[[]dataset.Source, error] {
+func (r *groupReader) rowGroups(ctx context.Context, files []commitlog.File, columns int) iter.Seq2[[]dataset.Source, error] {
 	return func(yield func([]dataset.Source, error) bool) {
 		for len(files) > 0 {
-			n, rows, size := 0, int64(0), int64(0)
-			for n < len(files) && (n == 0 || rows+files[n].Rows <= dataset.MergedGroupRows && size+files[n].Bytes <= mergedGroupBytes) {
-				rows, size, n = rows+files[n].Rows, size+files[n].Bytes, n+1
+			n, rows, size, held := 0, int64(0), int64(0), int64(0)
+			for ; n < len(files); n++ {
+				f := &files[n]
+				rows, held = rows+f.Rows, held+f.Bytes+int64(columns)*openedColumnBytes
+				if n > 0 && (rows > dataset.MergedGroupRows || held > mergedGroupBytes) {
+					break
+				}
+				size += f.Bytes
 			}
 			sources, err := r.read(ctx, files[:n], size)
 			if !yield(sources, err) || err != nil {
@@ -249,7 +259,10 @@ func (r *groupReader) rowGroups(ctx context.Context, files []commitlog.File) ite
 
 // read reads files whole, that have so many bytes together, and checks what was read.
 func (r *groupReader) read(ctx context.Context, files []commitlog.File, total int64) ([]dataset.Source, error) {
-	r.data = slices.Grow(r.data[:0], int(total))
+	if int64(len(r.data)) < total {
+		r.data = nil // before there is more
+		r.data = make([]byte, total)
+	}
 	sources, at := make([]dataset.Source, len(files)), int64(0)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(readsAtOnce)

@@ -159,13 +159,13 @@ func TestNothingIsMerged(t *testing.T) {
 // A disk that has no room for a merge leaves the dataset as it is, and nothing behind.
 func TestNoRoomToMerge(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, leastMerged, "a", "b")
+	w := newWorld(t, leastMerged, "a", "b", "c", "d")
 	w.small(w.open(), leastMerged)
 	before, staged := w.visible(), 0
 	l := w.takeOverOn(func(s dataset.Store) dataset.Store {
 		return &hookedStore{Store: s, before: byTurns(func(step string) error {
 			if step == "stage" {
-				if staged++; staged == 2 {
+				if staged++; staged == 3 {
 					return errors.New("no space left on device")
 				}
 			}
@@ -180,7 +180,7 @@ func TestNoRoomToMerge(t *testing.T) {
 	w.await(l, "the run is taken up", func() bool { return l.restored })
 	w.end(l)
 	w.isExact()
-	if staged != 2 || !slices.Equal(before, w.visible()) {
+	if staged < 3 || !slices.Equal(before, w.visible()) {
 		t.Errorf("%d files were staged; visible are %v, were %v", staged, w.visible(), before)
 	}
 }

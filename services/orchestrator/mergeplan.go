@@ -14,7 +14,7 @@ const (
 	leastMerged = 8
 	// largestMerged bounds the files that are read for a merge: each is in memory as a whole,
 	// and mergesAtOnce of them.
-	largestMerged = 48 << 20
+	largestMerged = mergedGroupBytes
 	// mergedRows bounds the rows of a merged file, whose completion index is in memory.
 	mergedRows = 1_000_000
 )

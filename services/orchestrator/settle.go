@@ -8,8 +8,6 @@ import (
 	"io/fs"
 	"slices"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/fastfeaturefetch/fff/shared/commitlog"
 	"github.com/fastfeaturefetch/fff/shared/dataset"
 	"github.com/fastfeaturefetch/fff/shared/service"
@@ -103,35 +101,21 @@ func (j *job) rewriteFamily(ctx context.Context, family string, files []commitlo
 	return nil
 }
 
-// swapsAtOnce is how many families change at the same time.
-const swapsAtOnce = 8
-
-// swap appends entries that swap files, one a family, and makes the dataset follow them.
-func (j *job) swap(ctx context.Context, entries ...*commitlog.Entry) error {
-	for _, e := range entries {
-		if err := j.append(ctx, e); err != nil {
-			return err
-		}
+// swap appends an entry that swaps files, and makes the dataset follow it.
+func (j *job) swap(ctx context.Context, entry *commitlog.Entry) error {
+	if err := j.append(ctx, entry); err != nil {
+		return err
 	}
 	if err := j.leading(ctx); err != nil {
 		return err
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(swapsAtOnce)
-	for _, e := range entries {
-		g.Go(func() error { return j.follow(ctx, e) })
-	}
-	return g.Wait()
-}
-
-// follow swaps the visible files of a family. What leaves goes first: a reader may find the
-// family short for a moment, never a cell twice.
-func (j *job) follow(ctx context.Context, swap *commitlog.Entry) error {
-	if err := j.store.RemoveVisible(ctx, swap.Family, swap.Remove...); err != nil {
+	// What leaves goes first: a reader may find the family short for a moment, never a
+	// cell twice.
+	if err := j.store.RemoveVisible(ctx, entry.Family, entry.Remove...); err != nil {
 		return err
 	}
-	for i := range swap.Add {
-		if err := j.reveal(ctx, &swap.Add[i], []string{j.rec.Token}); err != nil {
+	for i := range entry.Add {
+		if err := j.reveal(ctx, &entry.Add[i], []string{j.rec.Token}); err != nil {
 			return err
 		}
 	}
