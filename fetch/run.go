@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/fastfeaturefetch/fff/services/fff/system"
+	"github.com/fastfeaturefetch/fff/shared/broker/runs"
 	"github.com/fastfeaturefetch/fff/shared/control"
 	"github.com/fastfeaturefetch/fff/shared/destination"
 	"github.com/fastfeaturefetch/fff/shared/runfile"
@@ -117,6 +118,13 @@ func (r *Run) prepare() (err error) {
 		}
 	}
 	r.follower = r.followed(r.cfg.Note)
+	if r.store != "" { // elsewhere, not everyone may listen
+		var stop func()
+		if r.follower.Changed, stop, err = runs.Open(r.system.Broker.NC, r.system.Broker.JS).Changes(); err != nil {
+			return err
+		}
+		context.AfterFunc(r.alive, stop)
+	}
 	if !r.cfg.Detach && r.expanded != nil && r.expanded.WarmUp != nil {
 		r.cfg.Pace.Cancel = max(r.cfg.Pace.Cancel, warmCancel)
 	}

@@ -18,7 +18,8 @@ const (
 	attemptTimeout = 10 * time.Second       // for one reply
 	workTimeout    = 2 * time.Minute        // for the reply to a request that goes through a run's dead letters
 	patience       = 30 * time.Second       // for somebody to answer: a new leader needs some seconds
-	askAgain       = 250 * time.Millisecond // between two attempts
+	askAgain       = 10 * time.Millisecond  // after the first attempt: a system that is just starting is there in a moment
+	askLater       = 250 * time.Millisecond // between two attempts, at the most
 )
 
 // Client asks the orchestrator. Its methods may be called at the same time; all of them
@@ -103,7 +104,7 @@ func (c *Client) request(ctx context.Context, subject string, body, reply any) e
 func (c *Client) ask(ctx context.Context, m *nats.Msg, reply any) error {
 	deadline, cancel := context.WithTimeout(ctx, c.patience)
 	defer cancel()
-	for {
+	for wait := askAgain; ; wait = min(2*wait, askLater) {
 		timeout := attemptTimeout
 		if strings.HasPrefix(m.Subject, SubjectReplay+".") || strings.HasPrefix(m.Subject, SubjectDrop+".") {
 			timeout = workTimeout // asked again meanwhile, it would count what is left only
@@ -130,7 +131,7 @@ func (c *Client) ask(ctx context.Context, m *nats.Msg, reply any) error {
 				return err
 			}
 			return c.nobody(m.Subject, err)
-		case <-time.After(askAgain):
+		case <-time.After(wait):
 		}
 	}
 }

@@ -10,10 +10,11 @@ import (
 type Follower struct {
 	Client   *Client
 	Run      string
-	Poll     time.Duration // between two looks
-	Silence  time.Duration // of the orchestrator, before the run is given up
-	Progress func(*Status) // told of every look
-	Note     func(string)  // told of warnings of the run, and of silence
+	Poll     time.Duration   // between two looks
+	Changed  <-chan struct{} // gives a value when a look is worth while before that; may be nil
+	Silence  time.Duration   // of the orchestrator, before the run is given up
+	Progress func(*Status)   // told of every look
+	Note     func(string)    // told of warnings of the run, and of silence
 
 	last   *Status
 	warned int // warnings of the run that were told
@@ -25,9 +26,14 @@ func (f *Follower) Until(ctx context.Context) (*Status, error) {
 	return f.UntilIt(ctx, (*Status).TornDown)
 }
 
+// soon is the wait after a change: the leader may not know of it before it has answered whoever
+// told.
+const soon = 10 * time.Millisecond
+
 // UntilIt is Until for another condition.
 func (f *Follower) UntilIt(ctx context.Context, enough func(*Status) bool) (*Status, error) {
 	var silent time.Time // since when nobody has answered
+	wait := f.Poll
 	for {
 		status, err := f.Client.Status(ctx, f.Run)
 		switch {
@@ -55,7 +61,10 @@ func (f *Follower) UntilIt(ctx context.Context, enough func(*Status) bool) (*Sta
 		select {
 		case <-ctx.Done():
 			return f.last, context.Cause(ctx)
-		case <-time.After(f.Poll):
+		case <-f.Changed:
+			wait = soon
+		case <-time.After(wait):
+			wait = min(2*wait, f.Poll)
 		}
 	}
 }

@@ -261,12 +261,11 @@ func (b *Bucket) Delete(ctx context.Context, run string) error {
 // be nil) and every interval, until ctx ends. A read that fails is reported with nil
 // records: what is known stays true.
 func (b *Bucket) Follow(ctx context.Context, interval time.Duration, now <-chan struct{}, fn func([]*Record, error)) error {
-	changed := make(chan *nats.Msg, 64)
-	sub, err := b.nc.ChanSubscribe(hint, changed)
+	changed, stop, err := b.Changes()
 	if err != nil {
-		return fmt.Errorf("subscribe to %s: %w", hint, err)
+		return err
 	}
-	defer func() { _ = sub.Unsubscribe() }()
+	defer stop()
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
@@ -283,19 +282,24 @@ func (b *Bucket) Follow(ctx context.Context, interval time.Duration, now <-chan 
 		case <-tick.C:
 		case <-now:
 		case <-changed:
-			drain(changed)
 		}
 	}
 }
 
-func drain(c chan *nats.Msg) {
-	for {
+// Changes gives a value soon after a record may have changed, as far as hints arrive, until
+// stop is called or the connection ends. Several changes may be one value.
+func (b *Bucket) Changes() (changed <-chan struct{}, stop func(), err error) {
+	c := make(chan struct{}, 1)
+	sub, err := b.nc.Subscribe(hint, func(*nats.Msg) {
 		select {
-		case <-c:
-		default:
-			return
+		case c <- struct{}{}:
+		default: // it is told already
 		}
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("subscribe to %s: %w", hint, err)
 	}
+	return c, func() { _ = sub.Unsubscribe() }, nil
 }
 
 // SystemID gives the id of the system behind this broker: eight hexadecimal digits that
