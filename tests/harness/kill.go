@@ -80,12 +80,15 @@ func (w *Witness) Look(t testing.TB, j *Job) {
 	if len(j.files(dataset.SuccessName)) == 0 {
 		w.unfinished++
 	}
-	committed, now := Committed(t, j), map[commitlog.FileID]bool{}
+	var files []commitlog.FileID
 	for f, err := range ReadDataset(t.Context(), j.Dataset()) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		id := commitlog.FileID{Family: f.Family, Name: f.Name}
+		files = append(files, commitlog.FileID{Family: f.Family, Name: f.Name})
+	}
+	committed, now := Committed(t, j, files), map[commitlog.FileID]bool{}
+	for _, id := range files {
 		// What was visible once and then lost its log, or whose log was put back, stays.
 		if !committed[id] && !w.seen[id] {
 			t.Errorf("after the kill %s of %s is visible, but not committed", id.Name, id.Family)

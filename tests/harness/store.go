@@ -25,10 +25,11 @@ func CopyDir(t testing.TB, from, to string) {
 	}
 }
 
-// Committed gives the files that a dead system has committed, by family and name: those that
-// are live in the commit log of its store, and those that the manifest lists. The store is
-// looked at in a copy, so that the next start finds it as it was left.
-func Committed(t testing.TB, j *Job) map[commitlog.FileID]bool {
+// Committed tells which of some files a dead system has committed: those that the manifest
+// lists, and those that the commit log of its store knows, also if it has swapped them out:
+// they go a moment after. The store is looked at in a copy, so that the next start finds it as
+// it was left.
+func Committed(t testing.TB, j *Job, files []commitlog.FileID) map[commitlog.FileID]bool {
 	t.Helper()
 	all := map[commitlog.FileID]bool{}
 	m, err := dataset.ReadManifest(j.Dataset())
@@ -45,23 +46,19 @@ func Committed(t testing.TB, j *Job) map[commitlog.FileID]bool {
 	}
 	dir := filepath.Join(t.TempDir(), "store")
 	CopyDir(t, j.Store(), dir)
-	for _, f := range liveFiles(t, j, dir) {
-		all[f.ID()] = true
-	}
-	return all
-}
-
-func liveFiles(t testing.TB, j *Job, store string) (files []commitlog.File) {
-	t.Helper()
-	OnStore(t, store, func(ctx context.Context, client *broker.Client) {
+	OnStore(t, dir, func(ctx context.Context, client *broker.Client) {
 		log := commits.New(client, j.Run, j.base)
 		if err := log.CatchUp(ctx); err != nil {
 			t.Logf("the commit log cannot be read (%v): nothing is committed in it", err)
 			return
 		}
-		log.View(func(s *commitlog.State) { files = s.Files() })
+		log.View(func(s *commitlog.State) {
+			for _, id := range files {
+				all[id] = all[id] || !s.Stranger(id)
+			}
+		})
 	})
-	return files
+	return all
 }
 
 // OnStore does something at a broker that has the store of a dead system.
