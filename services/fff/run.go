@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"os"
-	"runtime"
 	"time"
 
 	"github.com/fastfeaturefetch/fff/fetch"
@@ -36,16 +34,16 @@ func (c *runCmd) Run(a *app) error {
 	defer j.close()
 	cfg := a.fetching(j)
 	cfg.Store, cfg.Sandbox = c.Store, c.Sandbox
-	if c.NATS == "" {
-		spareProcessor()
-	}
 	if c.NATS != "" {
 		at, _, err := a.broker(c.NATS)
 		if err != nil {
 			return err
 		}
 		cfg.NATS = at.URL
-	} else if j.expanded.WarmUp != nil {
+		return a.drive(cfg, j, c.progressFlags)
+	}
+	spareProcessor()
+	if j.expanded.WarmUp != nil {
 		self, err := a.self()
 		if err != nil {
 			return fmt.Errorf("start the guard of what is scaled up: %w", err)
@@ -53,15 +51,6 @@ func (c *runCmd) Run(a *app) error {
 		cfg.Guard = []string{self, "guard"}
 	}
 	return a.drive(cfg, j, c.progressFlags)
-}
-
-// spareProcessor lets one more goroutine run at a time than there are processors. The broker of
-// this process waits for the disk at each message, and a goroutine in a system call keeps its
-// place until the runtime's monitor looks, which is often not before the call has returned.
-func spareProcessor() {
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
-	}
 }
 
 // fetching gives the configuration of a job.

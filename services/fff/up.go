@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"runtime"
+	"sync"
 
 	"github.com/fastfeaturefetch/fff/services/fff/allinone"
 	"github.com/fastfeaturefetch/fff/services/sandbox"
@@ -23,6 +26,7 @@ func (c *upCmd) Run(a *app) error {
 	if c.Port < 0 || c.Port > 65535 {
 		return usage("--port %d: give 0 to 65535", c.Port)
 	}
+	spareProcessor()
 	s, err := a.startHere(allinone.Options{Store: c.Store, Sandbox: c.Sandbox, Port: c.Port})
 	if err != nil {
 		return err
@@ -71,3 +75,13 @@ func (c *sandboxCmd) Run(a *app) error {
 		a.note("the sandbox is up; end it with Ctrl-C")
 	})
 }
+
+// spareProcessor lets one more goroutine run at a time than there are processors, unless
+// GOMAXPROCS says how many. The broker of this process waits for the disk at each message, and
+// a goroutine in a system call keeps its place until the runtime's monitor looks, which is
+// often not before the call has returned.
+var spareProcessor = sync.OnceFunc(func() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
+	}
+})

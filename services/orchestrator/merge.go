@@ -148,7 +148,7 @@ func (m *merging) stage(ctx context.Context) (*dataset.Part, error) {
 	}
 	close(next)
 	g, gctx := errgroup.WithContext(ctx)
-	for range min(mergesAtOnce, len(families)) {
+	for range m.group.atOnce() {
 		g.Go(func() error {
 			r := groupReader{j: j}
 			for i := range next {
@@ -260,8 +260,9 @@ func (r *groupReader) rowGroups(ctx context.Context, files []commitlog.File, col
 // read reads files whole, that have so many bytes together, and checks what was read.
 func (r *groupReader) read(ctx context.Context, files []commitlog.File, total int64) ([]dataset.Source, error) {
 	if int64(len(r.data)) < total {
-		r.data = nil // before there is more
-		r.data = make([]byte, total)
+		more := max(total, min(2*int64(len(r.data)), mergedGroupBytes)) // so that it seldom grows
+		r.data = nil
+		r.data = make([]byte, more)
 	}
 	sources, at := make([]dataset.Source, len(files)), int64(0)
 	g, ctx := errgroup.WithContext(ctx)

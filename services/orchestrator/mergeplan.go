@@ -12,9 +12,8 @@ const (
 	// leastMerged is how many files are worth being merged to less than the target: fewer
 	// cost more than they hinder a reader, and a short run ends at once.
 	leastMerged = 8
-	// largestMerged bounds the files that are read for a merge: each is in memory as a whole,
-	// and mergesAtOnce of them.
-	largestMerged = mergedGroupBytes
+	// largestMerged bounds the files that are read for a merge: each is in memory as a whole.
+	largestMerged = 64 << 20
 	// mergedRows bounds the rows of a merged file, whose completion index is in memory.
 	mergedRows = 1_000_000
 )
@@ -25,6 +24,17 @@ type mergeGroup map[string][]commitlog.File // by family
 
 // families gives the families of the group, sorted.
 func (g mergeGroup) families() []string { return slices.Sorted(maps.Keys(g)) }
+
+// atOnce is how many of the group's families are merged at the same time: those whose files
+// are larger than a row group in memory one after the other.
+func (g mergeGroup) atOnce() int {
+	for _, files := range g {
+		if slices.ContainsFunc(files, func(f commitlog.File) bool { return f.Bytes > mergedGroupBytes }) {
+			return 1
+		}
+	}
+	return min(mergesAtOnce, len(g))
+}
 
 // planMerges gathers the files of each family, in their order, to files of so many bytes, and
 // the first ones of all families to a group, the second ones, and so on: where families are

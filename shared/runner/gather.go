@@ -67,7 +67,7 @@ func newGatherer(ctx context.Context, cfg *Config, run *stage.Run, c *broker.Cli
 }
 
 // fill waits for a turn to fill a batch of a destination, and gives what ends it. There are
-// as many turns as processors: filling is their work, so more batches would not be done
+// as many turns as goroutines run at a time: filling is work of processors, so more batches would not be done
 // sooner, and hundreds of units would share as many batches that are all nearly empty.
 func (g *gatherer) fill(ctx context.Context, d destination) (end func(), err error) {
 	g.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -93,11 +94,11 @@ func TestReport(t *testing.T) {
 	for i, r := range calibrate.References {
 		reference[i] = 2 * r.On
 	}
-	x := result{scenario: scenarios[0], Samples: 100, Cells: 5000, PerSecond: 40_000, CPUPerMillion: 25, Factor: 2, Stages: map[string]float64{"fff-writer": 25}}
+	x := result{scenario: scenarios[0], Samples: 100, Cells: 5000, Wall: 0.125, CPU: 0.0625 * float64(runtime.NumCPU()), PerSecond: 40_000, CPUPerMillion: 25, Factor: 2, Stages: map[string]float64{"fff-writer": 25}}
 	rep := report{Machine: "a machine", Repeat: 1, Speed: []calibrate.Figures{reference}, Results: []result{x}}
 	text := rep.markdown()
 	for _, want := range []string{
-		"| hits-100 | 100 | 40000 | 80000 | 90000 | 25.0 | 2.00 | 12.5 | 13 | 8.8 |",
+		"| hits-100 | 100 | 40000 | 53333 | 90000 | 25.0 | 2.00 | 12.5 | 13 | 8.8 |",
 		"| strconv.ParseFloat, six decimals | ns/value | 31 | 62 | 62 | 62 | 2.00 |",
 	} {
 		if !strings.Contains(text, want) {

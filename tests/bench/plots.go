@@ -36,7 +36,7 @@ func (r *report) plotThroughput(path string) error {
 	for _, x := range r.Results {
 		names, bars = append(names, x.Name), append(bars, orNone(x.BarRate))
 		measured.Values = append(measured.Values, x.PerSecond)
-		reference.Values = append(reference.Values, max(0, x.PerSecond*(x.Factor-1)))
+		reference.Values = append(reference.Values, max(0, x.rateAtReference()-x.PerSecond))
 	}
 	return drawBars(path, "Families a second", "families/s", names, []charts.Series{measured, reference}, bars)
 }

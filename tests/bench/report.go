@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -42,7 +43,7 @@ func (r *report) markdown() string {
 	b.WriteString("| scenario | samples | families/s | at reference speed | bar | CPU-s per 1M | speed factor | at reference speed | bar | floor | stub's CPU-s per 1M | peak of a process |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, x := range r.Results {
 		fmt.Fprintf(&b, "| %s | %d | %.0f | %.0f | %s | %.1f | %.2f | %.1f | %s | %s | %.1f | %s |\n", x.Name, x.Samples,
-			x.PerSecond, x.PerSecond*x.Factor, given(x.BarRate), x.CPUPerMillion, x.Factor, x.CPUPerMillion/x.Factor, given(x.Bar), given(x.Floor),
+			x.PerSecond, x.rateAtReference(), given(x.BarRate), x.CPUPerMillion, x.Factor, x.CPUPerMillion/x.Factor, given(x.Bar), given(x.Floor),
 			x.StubCPU/float64(x.Cells)*1e6, mebibytes(x.peak()))
 	}
 	b.WriteString("\n## By stage\n\nCPU-seconds per 1M families, as measured. A stage that is a process has what the process took. In one process each stage has its share of a CPU profile of one more try; what a stage allocates has its own collector's help in its share.\n\n")
@@ -52,6 +53,13 @@ func (r *report) markdown() string {
 	}
 	b.WriteString("\n## How fast the machine was\n\n" + speedTable(r.Speed...))
 	return b.String()
+}
+
+// rateAtReference is the rate at the reference machine's speed: of the time, that in which
+// processors worked is less there, and that in which they waited for the disk is not.
+func (r *result) rateAtReference() float64 {
+	busy := (r.CPU + r.StubCPU) / float64(runtime.NumCPU())
+	return float64(r.Cells) / (r.Wall - busy + busy/r.Factor)
 }
 
 // given writes what a scenario has a number for.
@@ -111,7 +119,7 @@ func order() []string {
 // speedTable gives what the pieces of work cost at several times.
 func speedTable(all ...calibrate.Figures) string {
 	var b strings.Builder
-	b.WriteString(calibrate.Definition + " \"At reference speed\" is what was measured, divided by it (CPU time) or times it (families/s); it is a computed number, not one that was seen.\n\n| CPU time of | unit | reference machine | here, the least | mean | most | ratio of the means |\n|---|---|---|---|---|---|---|\n")
+	b.WriteString(calibrate.Definition + " \"At reference speed\" is what was measured, CPU time divided by it; a rate is that of a job whose processors work for so much less time and wait for as long. It is a computed number, not one that was seen.\n\n| CPU time of | unit | reference machine | here, the least | mean | most | ratio of the means |\n|---|---|---|---|---|---|---|\n")
 	mean := calibrate.Mean(all...)
 	for i, ref := range calibrate.References {
 		least, most := all[0][i], all[0][i]

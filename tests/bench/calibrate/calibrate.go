@@ -46,7 +46,7 @@ var References = []Reference{
 type Figures []float64
 
 // Definition says what Factor is.
-const Definition = "The speed factor says how many times as much CPU time the machine takes as the reference machine, by the means over the whole report: the least of the ratios of the pieces of work that were measured there, so that it flatters nobody. It is measured while nothing else runs, and a processor may be faster then."
+const Definition = "The speed factor says how many times as much CPU time the machine takes as the reference machine, by the means over the whole report: the least of the ratios of the pieces of work that were measured there, so that it flatters nobody. It is measured between the jobs, when a processor may be faster."
 
 // Factor is how many times slower the machine is than the reference machine.
 func (f Figures) Factor() float64 {
