@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -111,6 +112,7 @@ func BenchmarkAppend(b *testing.B) {
 			for name, compress := range map[string]func(){
 				"words":   func() { out = e.Append(out[:0], src, 0) },
 				"general": func() { out = other.EncodeAll(src, out[:0]) },
+				"snappy":  func() { out = s2.EncodeSnappy(out[:cap(out)], src) },
 			} {
 				b.Run(fmt.Sprintf("%s/%d/%s", shapes[shape].name, n, name), func(b *testing.B) {
 					for b.Loop() {
