@@ -173,7 +173,8 @@ func (f *Fleet) Crashes() []string {
 	return all
 }
 
-// Heal undoes every fault: what is paused goes on, what is gone is started, links are whole.
+// Heal undoes every fault: what is paused goes on, what is gone, or about to go, is started,
+// links are whole.
 func (f *Fleet) Heal() {
 	f.t.Helper()
 	f.Broker.Resume()
@@ -181,6 +182,7 @@ func (f *Fleet) Heal() {
 	for _, i := range f.Each() {
 		i.Link.Heal()
 		i.Resume()
+		Await(f.t, i.Name+" ends after SIGTERM", func() bool { return !i.leaving() })
 		i.Start(f.t)
 	}
 }

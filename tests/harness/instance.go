@@ -118,6 +118,13 @@ func (i *Instance) Term() (gone <-chan struct{}) {
 	return i.signal(syscall.SIGTERM, func() { i.told = true })
 }
 
+// leaving tells whether the process runs still, but was told to end.
+func (i *Instance) leaving() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.running() && i.told
+}
+
 // Pause stops the process with SIGSTOP: it stands still, and its connections stay.
 func (i *Instance) Pause() { i.signal(syscall.SIGSTOP, func() { i.paused = true }) }
 
