@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -113,7 +114,10 @@ func OpenConsumers(ctx context.Context, js jetstream.JetStream, run string, ackW
 }
 
 func openConsumer(ctx context.Context, js jetstream.JetStream, s stage.Name, run string, ackWait time.Duration) error {
-	c := Consumer(s, run)
+	return putConsumer(ctx, js, s, Consumer(s, run), ackWait)
+}
+
+func putConsumer(ctx context.Context, js jetstream.JetStream, s stage.Name, c jetstream.ConsumerConfig, ackWait time.Duration) error {
 	if ackWait > 0 {
 		c.AckWait = ackWait
 	}
@@ -134,12 +138,22 @@ func CloseConsumers(ctx context.Context, js jetstream.JetStream, run string) err
 	return nil
 }
 
-// Rewind makes the ingest of a run read its input from the start again. ackWait is as for
-// OpenConsumers.
-func Rewind(ctx context.Context, js jetstream.JetStream, run string, ackWait time.Duration) error {
-	name := ConsumerName(stage.Ingest, run)
-	if err := js.DeleteConsumer(ctx, Ingest, name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return fmt.Errorf("consumer %s: %w", name, err)
+// epochKey names the epoch in the metadata of a consumer that was made for it.
+const epochKey = "fff-epoch"
+
+// Rewind makes the ingest of a run read its input from the start again, for an epoch.
+// ackWait is as for OpenConsumers.
+func Rewind(ctx context.Context, js jetstream.JetStream, run string, epoch uint64, ackWait time.Duration) error {
+	c := Consumer(stage.Ingest, run)
+	if err := js.DeleteConsumer(ctx, Ingest, c.Name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return fmt.Errorf("consumer %s: %w", c.Name, err)
 	}
-	return openConsumer(ctx, js, stage.Ingest, run, ackWait)
+	c.Metadata = map[string]string{epochKey: strconv.FormatUint(epoch, 10)}
+	return putConsumer(ctx, js, stage.Ingest, c, ackWait)
+}
+
+// ConsumerEpoch gives the epoch that a consumer was made for by Rewind; 0 for others.
+func ConsumerEpoch(info *jetstream.ConsumerInfo) uint64 {
+	n, _ := strconv.ParseUint(info.Config.Metadata[epochKey], 10, 64)
+	return n
 }

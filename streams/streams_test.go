@@ -291,7 +291,7 @@ func TestTheConsumersOfARunHaveItsAckWait(t *testing.T) {
 	if err := streams.OpenConsumers(t.Context(), b.JS, "demo", wait); err != nil {
 		t.Fatal(err)
 	}
-	if err := streams.Rewind(t.Context(), b.JS, "demo", wait); err != nil {
+	if err := streams.Rewind(t.Context(), b.JS, "demo", 2, wait); err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range streams.Stages() {
@@ -331,12 +331,19 @@ func TestRewindGivesTheInputAgain(t *testing.T) {
 	}
 	pending(1)
 	for range 2 { // also when its consumer is not there
-		if err := streams.Rewind(t.Context(), b.JS, "demo", 0); err != nil {
+		if err := streams.Rewind(t.Context(), b.JS, "demo", 2, 0); err != nil {
 			t.Fatal(err)
 		}
 		pending(2)
 		if got := string(next(t, b, stage.Ingest).Data()); got != "first" {
 			t.Errorf("the input starts with %q", got)
+		}
+		cons, err := b.JS.Consumer(t.Context(), streams.Ingest, "ingest-demo")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := streams.ConsumerEpoch(cons.CachedInfo()); got != 2 {
+			t.Errorf("the consumer is of epoch %d, want 2", got)
 		}
 		if err := b.JS.DeleteConsumer(t.Context(), streams.Ingest, "ingest-demo"); err != nil {
 			t.Fatal(err)

@@ -156,7 +156,7 @@ func (j *job) open(ctx context.Context, change func(*runs.Record)) error {
 	// Only now, when no instance adopts the old epoch any more: one that did could ack
 	// batches that the new epoch has to see.
 	if !first {
-		if err := streams.Rewind(ctx, j.s.d.Client.JS, j.rec.Run, j.s.cfg.AckWait); err != nil {
+		if err := streams.Rewind(ctx, j.s.d.Client.JS, j.rec.Run, epoch, j.s.cfg.AckWait); err != nil {
 			return err
 		}
 	}

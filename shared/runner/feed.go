@@ -187,37 +187,63 @@ const (
 // fetchSome keeps one pull request open at a time, for as many messages as there is room.
 // works is told after each fetch that went well.
 func (r *Runner[U]) fetchSome(f *feed, name string, works func()) error {
-	bind, cancel := context.WithTimeout(f.pull, 10*time.Second)
-	cons, err := r.c.JS.Consumer(bind, streams.Of(r.cfg.Stage), name)
-	cancel()
-	if err != nil {
-		return err
-	}
-	ackWait := cons.CachedInfo().Config.AckWait
+	var cons jetstream.Consumer
 	for f.pull.Err() == nil {
 		free := f.takeRoom()
 		if free == 0 {
 			return nil
 		}
-		pull, cancel := context.WithTimeout(f.pull, 5*time.Second)
-		batch, err := cons.Fetch(free, jetstream.FetchContext(pull), jetstream.FetchHeartbeat(time.Second))
-		if err != nil {
-			cancel()
-			f.giveRoom(free)
-			return err
+		if cons == nil || r.cfg.Stage == stage.Ingest { // whose consumer is made anew for an epoch
+			var err error
+			if cons, err = r.bind(f, name); err != nil {
+				f.giveRoom(free)
+				return err
+			}
 		}
-		for m := range batch.Messages() {
-			h := newHeld(m, ackWait, time.Now().Add(r.cfg.MaxLease))
-			r.lease.add(h)
-			f.queue <- h
-			free--
-		}
-		cancel()
-		f.giveRoom(free)
-		if err := batch.Error(); err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) && !errors.Is(err, jetstream.ErrNoMessages) {
+		if err := r.fetchOnce(f, cons, free); err != nil {
 			return fmt.Errorf("fetch from %s: %w", name, err)
 		}
 		works()
 	}
 	return nil
+}
+
+var errLaterEpoch = errors.New("the consumer is of a later epoch, which this instance has not heard of yet")
+
+// bind finds the run's consumer, unless it belongs to a later epoch: what a feed that is
+// about to be ended takes from it, nobody else gets before AckWait is over.
+func (r *Runner[U]) bind(f *feed, name string) (jetstream.Consumer, error) {
+	ctx, cancel := context.WithTimeout(f.pull, 10*time.Second)
+	defer cancel()
+	cons, err := r.c.JS.Consumer(ctx, streams.Of(r.cfg.Stage), name)
+	if err != nil {
+		return nil, err
+	}
+	if streams.ConsumerEpoch(cons.CachedInfo()) > f.run.Epoch {
+		return nil, errLaterEpoch
+	}
+	return cons, nil
+}
+
+// fetchOnce has one pull request for as many messages as there was room taken for, and
+// gives back the room that is left over.
+func (r *Runner[U]) fetchOnce(f *feed, cons jetstream.Consumer, free int) error {
+	pull, cancel := context.WithTimeout(f.pull, 5*time.Second)
+	defer cancel()
+	defer func() { f.giveRoom(free) }()
+	batch, err := cons.Fetch(free, jetstream.FetchContext(pull), jetstream.FetchHeartbeat(time.Second))
+	if err != nil {
+		return err
+	}
+	for m := range batch.Messages() {
+		h := newHeld(m, cons.CachedInfo().Config.AckWait, time.Now().Add(r.cfg.MaxLease))
+		r.lease.add(h)
+		f.queue <- h
+		free--
+	}
+	err = batch.Error()
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.Is(err, jetstream.ErrNoMessages) {
+		return nil
+	}
+	return err
 }

@@ -223,6 +223,61 @@ func TestTheEndOfAnEpochEndsItsWorkWithoutAnAck(t *testing.T) {
 	}
 }
 
+// Such a message was published behind the purge of its queue. It would be in the way of the
+// next epoch until its AckWait is over.
+func TestAMessageOfAnEndedEpochGoesToTheNextAtOnce(t *testing.T) {
+	r := newRig(t)
+	rec := r.OpenRun("ending", 1, strings.Replace(runFile, "demo", "ending", 1))
+	if err := streams.OpenConsumers(t.Context(), r.JS, "ending", time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	work := &untilToldTo{release: make(chan struct{})}
+	r.start(runner.Config{}, &fake{do: work.do})
+	r.Publish("fff.dynamo.ending", []byte("word"), streams.HeaderEpoch, "1")
+	brokertest.Await(t, "it is worked on", func() bool { return len(work.begun.all()) == 1 })
+	rec.Epoch = 2
+	r.PutRun(rec)
+	brokertest.Await(t, "it is out of the queue", func() bool { return r.Count(streams.Dynamo, "fff.dynamo.ending") == 0 })
+	if n := len(work.begun.all()); n != 1 {
+		t.Errorf("it was worked on %d times, want once", n)
+	}
+}
+
+// The input is read again by a consumer of the same name, which is made before every
+// instance has heard of the epoch.
+func TestTheInputIsNotTakenFromALaterEpoch(t *testing.T) {
+	r := newRig(t)
+	rec := r.OpenRun("rewound", 1, strings.Replace(runFile, "demo", "rewound", 1))
+	done := &log{}
+	r.start(runner.Config{Stage: stage.Ingest}, &fake{do: func(_ context.Context, m *stage.Message, word string, _ stage.Outputs) verdicts {
+		done.add(fmt.Sprintf("%s in epoch %d", word, m.Run.Epoch))
+		return nil
+	}})
+	r.Publish("fff.ingest.rewound", []byte("first"))
+	brokertest.Await(t, "the input is read", func() bool { return len(done.all()) == 1 })
+
+	var asked atomic.Int64
+	if _, err := r.NC.Subscribe("$JS.API.CONSUMER.*.FFF_INGEST.ingest-rewound", func(m *nats.Msg) {
+		if strings.Contains(m.Subject, ".INFO.") {
+			asked.Add(1)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := streams.Rewind(t.Context(), r.JS, "rewound", 2, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	brokertest.Await(t, "the first is taken in the ended epoch, or is looked for again and again", func() bool {
+		return asked.Load() >= 5 || len(done.all()) > 1
+	})
+	rec.Epoch = 2
+	r.PutRun(rec)
+	brokertest.Await(t, "the input is read again", func() bool { return len(done.all()) > 1 })
+	if got := done.all(); !slices.Equal(got, []string{"first in epoch 1", "first in epoch 2"}) {
+		t.Errorf("worked on %q", got)
+	}
+}
+
 // wire is a connection to the broker that can be made deaf and cut.
 type wire struct {
 	mu    sync.Mutex

@@ -58,8 +58,13 @@ func (r *Runner[U]) settle(f *feed, h *held, err error) {
 		r.stats.message(f.run.ID)
 		r.metrics.Messages.WithLabelValues(string(r.cfg.Stage), "ok").Inc()
 	case errors.Is(err, errEnded):
-		// Not acked: the queue was purged, and the input is read again by a consumer of
-		// the same name, in which an ack of ours would settle a message unread.
+		if h.epoch != 0 {
+			// It may have been published behind the purge. Whoever works on the next epoch
+			// acks it; kept, it would be in that one's way until AckWait is over.
+			h.giveBack(stopDelay)
+		}
+		// A producer's message is not settled: the input is read again by a consumer of the
+		// same name, in which an ack of ours would settle a message unread.
 		_ = h.settle(func() error { return nil })
 		r.metrics.Messages.WithLabelValues(string(r.cfg.Stage), "dropped").Inc()
 	default:
