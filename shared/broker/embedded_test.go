@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
 	"github.com/fastfeaturefetch/fff/shared/broker"
@@ -100,6 +101,46 @@ func TestClientsOfTheProcessNeedNoSocket(t *testing.T) {
 	defer nc.Close()
 	if n := nc.MaxPayload(); n != broker.MaxPayload {
 		t.Errorf("the broker takes %d bytes, want %d", n, broker.MaxPayload)
+	}
+}
+
+func TestTrafficIsCounted(t *testing.T) {
+	t.Parallel()
+	e := startEmbedded(t, broker.EmbeddedOptions{StoreDir: t.TempDir()})
+	nc, err := broker.Connect(t.Context(), settings.NATS{URL: e.URL()}, "test", zerolog.Nop(), e.InProcess())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	c, err := broker.NewClient(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.JS.CreateStream(t.Context(), jetstream.StreamConfig{Name: "Q", Subjects: []string{"q"}, Retention: jetstream.WorkQueuePolicy}); err != nil {
+		t.Fatal(err)
+	}
+	before, err := e.Traffic()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const messages, size = 3, 1000
+	for range messages {
+		if err := c.PublishUntil(t.Context(), &nats.Msg{Subject: "q", Data: make([]byte, size)}, func(string) {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s, err := c.JS.Stream(t.Context(), "Q"); err != nil || s.Purge(t.Context()) != nil { // what is gone has been stored all the same
+		t.Fatal(err)
+	}
+	after, err := e.Traffic()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := after.InMsgs - before.InMsgs; n < messages || after.InBytes-before.InBytes < messages*size {
+		t.Errorf("%d messages of %d bytes came, want at least %d of %d", n, after.InBytes-before.InBytes, messages, messages*size)
+	}
+	if after.Stored["Q"] != messages {
+		t.Errorf("stored: %v, want %d in Q", after.Stored, messages)
 	}
 }
 

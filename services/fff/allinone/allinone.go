@@ -71,6 +71,7 @@ type System struct {
 	closers []func()
 	sandbox *sandbox.Sandbox
 	probes  *telemetry.Server
+	log     zerolog.Logger
 
 	stopProfile func() error
 }
@@ -78,7 +79,7 @@ type System struct {
 // Start starts the system and returns when it takes requests. What it started before an
 // error is stopped again.
 func Start(ctx context.Context, o Options) (s *System, err error) {
-	s = &System{}
+	s = &System{log: o.Log}
 	defer func() {
 		if err != nil {
 			end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
@@ -144,6 +145,7 @@ func (s *System) connect(ctx context.Context, o Options, name string) (*broker.C
 // startServices starts every service with a connection of its own.
 func (s *System) startServices(ctx context.Context, o Options, cfg serviceSettings) error {
 	registry := telemetry.NewRegistry()
+	registry.MustRegister(traffic{s.server})
 	metrics := runner.NewMetrics(registry)
 	var errs error
 	prepare := func(name string, make func(service.Deps) (service.Service, error)) func(context.Context) error {
@@ -294,6 +296,7 @@ func (s *System) Stop(ctx context.Context) error {
 		errs = errors.Join(errs, s.sandbox.Stop(ctx))
 	}
 	if s.server != nil {
+		s.logTraffic()
 		errs = errors.Join(errs, s.server.Stop(ctx))
 	}
 	if s.stopProfile != nil {
