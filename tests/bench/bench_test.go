@@ -89,16 +89,38 @@ func TestStagesOfAFleetAreItsProcesses(t *testing.T) {
 	}
 }
 
+func TestTrafficOfAnEmbeddedBrokerIsInTheLog(t *testing.T) {
+	log := `{"level":"info","message":"leading"}
+some words
+{"level":"debug","traffic":{"in_msgs":50,"in_bytes":500,"stored":{"FFF_INGEST":4,"FFF_WRITER":6}},"message":"the embedded broker stops"}
+`
+	told, err := embeddedTraffic([]byte(log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := result{Cells: 2_000_000}
+	r.came(told)
+	if r.Messages != 25 || r.MessageBytes != 250 || r.storedMessages() != 5 {
+		t.Errorf("per million: %d messages of %d bytes, %d stored", r.Messages, r.MessageBytes, r.storedMessages())
+	}
+	if _, err := embeddedTraffic([]byte("some words\n")); err == nil {
+		t.Error("a log without it is taken for one that tells")
+	}
+}
+
 func TestReport(t *testing.T) {
 	reference := make(calibrate.Figures, len(calibrate.References))
 	for i, r := range calibrate.References {
 		reference[i] = 2 * r.On
 	}
-	x := result{scenario: scenarios[0], Samples: 100, Cells: 5000, Wall: 0.125, CPU: 0.0625 * float64(runtime.NumCPU()), PerSecond: 40_000, CPUPerMillion: 25, Factor: 2, Stages: map[string]float64{"fff-writer": 25}}
+	x := result{scenario: scenarios[0], Samples: 100, Cells: 5000, Wall: 0.125, CPU: 0.0625 * float64(runtime.NumCPU()), PerSecond: 40_000, CPUPerMillion: 25, Factor: 2, Stages: map[string]float64{"fff-writer": 25},
+		Messages: 5000, MessageBytes: 480 << 20, Stored: map[string]int64{"FFF_INGEST": 40, "FFF_WRITER": 1006, "FFF_FAILED": 0}}
 	rep := report{Machine: "a machine", Repeat: 1, Speed: []calibrate.Figures{reference}, Results: []result{x}}
 	text := rep.markdown()
 	for _, want := range []string{
 		"| hits-100 | 100 | 40000 | 53333 | 90000 | 25.0 | 2.00 | 12.5 | 13 | 8.8 |",
+		"| stored messages | FFF_INGEST | FFF_WRITER |\n",
+		"| hits-100 | 5000 | 480 | 1046 | 40 | 1006 |",
 		"| strconv.ParseFloat, six decimals | ns/value | 31 | 62 | 62 | 62 | 2.00 |",
 	} {
 		if !strings.Contains(text, want) {

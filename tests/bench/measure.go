@@ -27,11 +27,11 @@ type result struct {
 	Processes     map[string]usage   `json:"processes"`
 	Stub          stub.Counted       `json:"stub"`
 	StubCPU       float64            `json:"stub_cpu_seconds"`
-	Messages      int64              `json:"messages_per_million_families,omitempty"` // into the broker; separate processes only
-	MessageBytes  int64              `json:"message_bytes_per_million_families,omitempty"`
-	Stored        map[string]int64   `json:"stored_per_million_families,omitempty"` // messages, by stream; the rest are pulls, acks and questions
-	Sent          map[string]int64   `json:"sent_per_million_families,omitempty"`   // messages into the broker, by process
-	Factor        float64            `json:"speed_factor"`                          // of the machine, around it; see calibrate
+	Messages      int64              `json:"messages_per_million_families"` // into the broker
+	MessageBytes  int64              `json:"message_bytes_per_million_families"`
+	Stored        map[string]int64   `json:"stored_per_million_families"`         // messages, by stream; the rest are pulls, acks and questions
+	Sent          map[string]int64   `json:"sent_per_million_families,omitempty"` // messages into the broker, by process; separate ones only
+	Factor        float64            `json:"speed_factor"`                        // of the machine, around it; see calibrate
 	Stages        map[string]float64 `json:"cpu_seconds_by_stage_per_million_families,omitempty"`
 }
 
@@ -115,6 +115,7 @@ func (p *programs) together(ctx context.Context, r *result, t *trial, job, recor
 	if r.OneAMessage {
 		program = oneAMessage
 	}
+	env = append(env, "FFF_LOG_LEVEL=debug", "FFF_LOG_FORMAT=json") // a few lines, of which one tells the traffic
 	begin := time.Now()
 	q, err := p.start(program, io.Discard, env, "run", "-f", job, "--records", records, "--progress", "none")
 	if err != nil {
@@ -126,7 +127,15 @@ func (p *programs) together(ctx context.Context, r *result, t *trial, job, recor
 	u, err := q.wait(ctx)
 	r.Wall = time.Since(begin).Seconds()
 	r.Processes["fff"] = u
-	return err
+	if err != nil {
+		return err
+	}
+	came, err := embeddedTraffic(q.stderr.Bytes())
+	if err != nil {
+		return err
+	}
+	r.came(came)
+	return nil
 }
 
 // apart runs the job with each service in a process of its own, beside a nats-server.

@@ -39,7 +39,7 @@ func (r *report) compute() {
 // markdown gives the tables.
 func (r *report) markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s; medians of %d. %d families of %d features; a family is a cell. CPU time is that of the pipeline and the broker, without the stub's. Bars are those of the project's goals; the floor is what the parts of the job cost by themselves on the reference machine.\n\n", r.Machine, r.Repeat, families, features)
+	fmt.Fprintf(&b, "%s; %s. %d families of %d features; a family is a cell. CPU time is that of the pipeline and the broker, without the stub's. Bars are those of the project's goals; the floor is what the parts of the job cost by themselves on the reference machine.\n\n", r.Machine, r.tries(), families, features)
 	b.WriteString("| scenario | samples | families/s | at reference speed | bar | CPU-s per 1M | speed factor | at reference speed | bar | floor | stub's CPU-s per 1M | peak of a process |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, x := range r.Results {
 		fmt.Fprintf(&b, "| %s | %d | %.0f | %.0f | %s | %.1f | %.2f | %.1f | %s | %s | %.1f | %s |\n", x.Name, x.Samples,
@@ -48,11 +48,20 @@ func (r *report) markdown() string {
 	}
 	b.WriteString("\n## By stage\n\nCPU-seconds per 1M families, as measured. A stage that is a process has what the process took. In one process each stage has its share of a CPU profile of one more try; what a stage allocates has its own collector's help in its share.\n\n")
 	r.byStage(&b)
+	b.WriteString("\n## Messages\n\nWhat came into the broker per 1M families, and what of it a stream has stored; the rest are pulls, acks and questions.\n\n")
+	r.messages(&b)
 	for _, x := range r.Results {
-		x.traffics(&b)
+		x.processes(&b)
 	}
 	b.WriteString("\n## How fast the machine was\n\n" + speedTable(r.Speed...))
 	return b.String()
+}
+
+func (r *report) tries() string {
+	if r.Repeat == 1 {
+		return "one try of each scenario"
+	}
+	return fmt.Sprintf("medians of %d", r.Repeat)
 }
 
 // rateAtReference is the rate at the reference machine's speed: of the time, that in which
@@ -84,27 +93,42 @@ func (r *report) byStage(b *strings.Builder) {
 	}
 }
 
-// traffics tells of a fleet's processes and what they sent to the broker.
-func (r *result) traffics(b *strings.Builder) {
+// messages tells what came into the broker.
+func (r *report) messages(b *strings.Builder) {
+	names := r.streams()
+	fmt.Fprintf(b, "| scenario | messages into the broker | MiB into the broker | stored messages | %s |\n|---|---|---|---|%s\n", strings.Join(names, " | "), strings.Repeat("---|", len(names)))
+	for _, x := range r.Results {
+		fmt.Fprintf(b, "| %s | %d | %d | %d |", x.Name, x.Messages, x.MessageBytes>>20, x.storedMessages())
+		for _, name := range names {
+			fmt.Fprintf(b, " %d |", x.Stored[name])
+		}
+		b.WriteByte('\n')
+	}
+}
+
+// streams gives the names of those that stored something.
+func (r *report) streams() []string {
+	names := map[string]bool{}
+	for _, x := range r.Results {
+		for name, n := range x.Stored {
+			if n > 0 {
+				names[name] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// processes tells what those of a fleet took and sent.
+func (r *result) processes(b *strings.Builder) {
 	if !r.Separate {
 		return
 	}
-	fmt.Fprintf(b, "\n%s: %d messages and %s into the broker per 1M families, acks and pulls included; stored of these:%s.\n\n| process | CPU-s per 1M families | messages into the broker | peak |\n|---|---|---|---|\n", r.Name, r.Messages, mebibytes(r.MessageBytes), r.stored())
+	fmt.Fprintf(b, "\n## The processes of %s\n\n| process | CPU-s per 1M families | messages into the broker | peak |\n|---|---|---|---|\n", r.Name)
 	for _, name := range order() {
 		u := r.Processes[name]
 		fmt.Fprintf(b, "| %s | %.2f | %d | %s |\n", name, u.CPU/float64(r.Cells)*1e6, r.Sent[name], mebibytes(u.Peak))
 	}
-}
-
-// stored gives the messages of each stream that had some.
-func (r *result) stored() string {
-	var b strings.Builder
-	for _, name := range slices.Sorted(maps.Keys(r.Stored)) {
-		if n := r.Stored[name]; n > 0 {
-			fmt.Fprintf(&b, " %s %d", name, n)
-		}
-	}
-	return b.String()
 }
 
 // order gives the names of the processes as the work flows.

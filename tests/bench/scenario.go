@@ -46,6 +46,7 @@ var scenarios = []scenario{
 	{Name: "hits-0-ten-slow", Layout: "attributes", Slow: 10, FastMax: 40, Bar: 26},
 	{Name: "hits-100-separate", Hits: 1, Layout: "attributes", Separate: true, Floor: 8.8, Bar: 13},
 	{Name: "hits-80-separate", Hits: 0.8, Layout: "attributes", Separate: true, Full: true, Bar: 15},
+	{Name: "hits-50-separate", Hits: 0.5, Layout: "attributes", Separate: true, Full: true, Floor: 11},
 	{Name: "hits-0-separate", Layout: "attributes", Separate: true, Full: true, Floor: 13.2, Bar: 20},
 	{Name: "hits-0-ten-slow-separate", Layout: "attributes", Slow: 10, FastMax: 40, Separate: true, Full: true, Bar: 26},
 	{Name: "hits-100-map", Hits: 1, Layout: "map", Full: true},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,15 +10,46 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/fastfeaturefetch/fff/shared/broker"
 )
 
-// traffic asks the broker for what came into it.
-func (r *result) traffic(ctx context.Context, port int) error {
-	perMillion := func(n int64) int64 { return n * 1_000_000 / int64(r.Cells) }
-	var varz struct {
-		InMsgs  int64 `json:"in_msgs"`
-		InBytes int64 `json:"in_bytes"`
+// came sets what came into the broker.
+func (r *result) came(t *broker.Traffic) {
+	r.Messages, r.MessageBytes = r.perMillion(t.InMsgs), r.perMillion(t.InBytes)
+	r.Stored = map[string]int64{}
+	for stream, n := range t.Stored {
+		r.Stored[stream] = r.perMillion(n)
 	}
+}
+
+func (r *result) perMillion(n int64) int64 { return n * 1_000_000 / int64(r.Cells) }
+
+// storedMessages gives the messages of all streams.
+func (r *result) storedMessages() (n int64) {
+	for _, of := range r.Stored {
+		n += of
+	}
+	return n
+}
+
+// embeddedTraffic finds in the log of an all-in-one what came into its broker, which
+// it says when it ends.
+func embeddedTraffic(log []byte) (*broker.Traffic, error) {
+	for line := range bytes.Lines(log) {
+		var told struct {
+			Traffic *broker.Traffic `json:"traffic"`
+		}
+		if json.Unmarshal(line, &told) == nil && told.Traffic != nil {
+			return told.Traffic, nil
+		}
+	}
+	return nil, errors.New("the log does not tell what came into the embedded broker")
+}
+
+// traffic asks a nats-server for what came into it.
+func (r *result) traffic(ctx context.Context, port int) error {
+	var all broker.Traffic
 	var jsz struct {
 		Accounts []struct {
 			Streams []struct {
@@ -34,20 +66,24 @@ func (r *result) traffic(ctx context.Context, port int) error {
 			InMsgs int64  `json:"in_msgs"`
 		} `json:"connections"`
 	}
-	if err := errors.Join(ask(ctx, port, "varz", &varz), ask(ctx, port, "jsz?streams=true", &jsz), ask(ctx, port, "connz", &connz)); err != nil {
+	// Who has submitted the job has closed its connection.
+	if err := errors.Join(ask(ctx, port, "varz", &all), ask(ctx, port, "jsz?streams=true", &jsz), ask(ctx, port, "connz?state=all", &connz)); err != nil {
 		return err
 	}
+	all.Stored = map[string]int64{}
+	for _, a := range jsz.Accounts {
+		for _, s := range a.Streams {
+			all.Stored[s.Name] = s.State.LastSeq
+		}
+	}
+	r.came(&all)
 	r.Sent = map[string]int64{}
 	for _, c := range connz.Connections {
 		name, _, _ := strings.Cut(c.Name, ".")
-		r.Sent[name] += perMillion(c.InMsgs)
-	}
-	r.Messages, r.MessageBytes = perMillion(varz.InMsgs), perMillion(varz.InBytes)
-	r.Stored = map[string]int64{}
-	for _, a := range jsz.Accounts {
-		for _, s := range a.Streams {
-			r.Stored[s.Name] = perMillion(s.State.LastSeq)
+		if name == "fff" {
+			name = submits
 		}
+		r.Sent[name] += r.perMillion(c.InMsgs)
 	}
 	return nil
 }
