@@ -99,15 +99,18 @@ build: ## Build fff and every service into bin/
 .PHONY: bench
 bench: ## Measure whole jobs on backends that cost next to nothing; BENCH=-full for all, -scale for a million samples
 	cd tests && $(GO) run ./bench $(BENCH_OUT) $(BENCH)
-	$(if $(findstring -full,$(BENCH)),cd tests && $(GO) run ./bench/adaptive -out ../docs/benchmarks)
-	$(if $(findstring -full,$(BENCH)),$(MAKE) story)
+	$(if $(filter -full,$(BENCH_KEPT)),cd tests && $(GO) run ./bench/adaptive -out ../docs/benchmarks)
+	$(if $(filter -full,$(BENCH_KEPT)),$(MAKE) story)
 
 .PHONY: story
 story: ## Measure what each decision of the design brings, on backends with stated latencies
 	cd tests && $(GO) run ./bench/story -out ../docs/benchmarks
 
-# What takes long enough to be worth keeping is kept.
-BENCH_OUT = $(if $(filter -full -scale -latency,$(BENCH)),-out ../docs/benchmarks)
+# What takes long enough to be worth keeping is kept. A quick run is one try on anybody's
+# machine, and some of the scenarios are not all: git does not see those, and they take no
+# committed median's place.
+BENCH_KEPT = $(if $(filter -only -only=%,$(BENCH)),,$(filter -full -scale -latency,$(BENCH)))
+BENCH_OUT = -out ../docs/benchmarks$(if $(BENCH_KEPT),,/quick)
 
 # Each benchmark runs so many times, so that benchstat can tell a difference from noise:
 #   make microbench > old.txt; (change something); make microbench > new.txt

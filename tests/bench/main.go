@@ -126,7 +126,11 @@ func (p *programs) scenarios(ctx context.Context, o *options) error {
 	if o.out == "" {
 		return nil
 	}
-	return rep.write(o.out)
+	if err := rep.write(o.out); err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "\nwritten to %s\n", o.out)
+	return nil
 }
 
 // repeated runs a scenario several times, and once more under the profiler.

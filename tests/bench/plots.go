@@ -2,6 +2,7 @@ package main
 
 import (
 	"math"
+	"os"
 
 	"gonum.org/v1/plot/vg"
 
@@ -50,7 +51,7 @@ func orNone(v float64) float64 {
 
 func drawBars(path, title, x string, names []string, parts []charts.Series, bars []float64) error {
 	if len(names) == 0 {
-		return nil // none of those that were measured can be drawn
+		return os.RemoveAll(path) // none can be drawn, and an earlier run's must not be taken for this one's
 	}
 	p, err := charts.Bars(title, x, names, parts, bars, "bar")
 	if err != nil {
