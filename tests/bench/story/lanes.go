@@ -60,12 +60,11 @@ var ways = []way{
 	},
 }
 
-// measureLanes compares ways to ask the feature service. Its jobs wait for that service
-// rather than for the processor, and have thousands of requests: one try of each is enough.
-func measureLanes(ctx context.Context, p *programs, _ int) (*table, error) {
+// measureLanes compares ways to ask the feature service.
+func measureLanes(ctx context.Context, p *programs, tries int) (*table, error) {
 	t := &table{
 		Key: "c", Title: "The feature service: families a request",
-		Text: fmt.Sprintf("Nothing is cached: all comes from the feature service, through `fff run`; the ways differ in the run file alone. Utilisation is the share of its threads' time in which they were busy, from the first request to the last answer; settled, in the time from %.0f %% to %.0f %% of that. A thread that nobody waits for any more is free at once, which is kind to requests that time out. Thread time is what the service worked for a sample.", 100*settledFrom, 100*settledTo),
+		Text: fmt.Sprintf("Nothing is cached: all comes from the feature service, through `fff run`; the ways differ in the run file alone. Utilisation is the share of its threads' time in which they were busy, from the first request to the last answer; settled, in the time from %.0f %% to %.0f %% of that. A thread that nobody waits for any more is free at once, which is kind to requests that time out. Thread time is what the service worked for a sample. The chart is of the last try.", 100*settledFrom, 100*settledTo),
 		Columns: []column{
 			{"samples", "samples", "%.0f"}, {"requests", "requests a sample", "%.1f"}, {"thread", "thread-ms a sample", "%.0f"}, {"use", "utilisation %", "%.0f"}, {"settled", "settled %", "%.0f"},
 			{"sample", "ms a sample", "%.1f"}, {"settledRate", "families/s, settled", "%.0f"}, {"rate", "families/s, whole job", "%.0f"}, {"failed", "failed cells", "%.0f"}, {"cpu", "CPU-s per 1M families", "%.1f"}, {"peak", "peak MiB", "%.0f"},
@@ -75,13 +74,16 @@ func measureLanes(ctx context.Context, p *programs, _ int) (*table, error) {
 	for _, w := range ways {
 		t.Rows = append(t.Rows, row{Name: w.name, Text: w.text})
 	}
-	for i, w := range ways {
-		f, c, err := p.ask(ctx, &w)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", w.name, err)
+	for range tries {
+		t.curves = nil // those of the last are drawn
+		for i, w := range ways {
+			f, c, err := p.ask(ctx, &w)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", w.name, err)
+			}
+			t.add(i, f)
+			t.curves = append(t.curves, c)
 		}
-		t.add(i, f)
-		t.curves = append(t.curves, c)
 	}
 	return t, nil
 }

@@ -1,7 +1,7 @@
 // Command story measures what each decision of the design brings: tables that compare
 // ways to do the same job, each in one run, on the sandbox with stated latencies.
 //
-//	go run ./bench/story                            # some five minutes
+//	go run ./bench/story                            # some ten minutes
 //	go run ./bench/story -only c                    # one table
 //	go run ./bench/story -out ../docs/benchmarks    # story.md, story.json and the charts too
 //
