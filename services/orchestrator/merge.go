@@ -148,7 +148,7 @@ func (m *merging) stage(ctx context.Context) (*dataset.Part, error) {
 	}
 	close(next)
 	g, gctx := errgroup.WithContext(ctx)
-	for range m.group.atOnce() {
+	for range m.group.atOnce(j.s.mergesAtOnce) {
 		g.Go(func() error {
 			r := groupReader{j: j}
 			for i := range next {

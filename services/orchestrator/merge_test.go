@@ -75,11 +75,11 @@ func TestPlanMerges(t *testing.T) {
 func TestLargeFilesAreMergedOneAfterTheOther(t *testing.T) {
 	t.Parallel()
 	g := mergeGroup{"a": {{Bytes: 1}, {Bytes: mergedGroupBytes}}, "b": {{Bytes: 1}, {Bytes: 1}}, "c": {{Bytes: 1}}}
-	if n := g.atOnce(); n != mergesAtOnce {
+	if n := g.atOnce(mergesAtOnce); n != mergesAtOnce {
 		t.Errorf("%d families at once, want %d", n, mergesAtOnce)
 	}
 	g["b"][0].Bytes = mergedGroupBytes + 1
-	if n := g.atOnce(); n != 1 {
+	if n := g.atOnce(mergesAtOnce); n != 1 {
 		t.Errorf("%d families at once, want 1: their files do not fit memory together", n)
 	}
 }

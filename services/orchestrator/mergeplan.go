@@ -25,15 +25,15 @@ type mergeGroup map[string][]commitlog.File // by family
 // families gives the families of the group, sorted.
 func (g mergeGroup) families() []string { return slices.Sorted(maps.Keys(g)) }
 
-// atOnce is how many of the group's families are merged at the same time: those whose files
-// are larger than a row group in memory one after the other.
-func (g mergeGroup) atOnce() int {
+// atOnce is how many of the group's families are merged at the same time, so many at the most:
+// those whose files are larger than a row group in memory one after the other.
+func (g mergeGroup) atOnce(most int) int {
 	for _, files := range g {
 		if slices.ContainsFunc(files, func(f commitlog.File) bool { return f.Bytes > mergedGroupBytes }) {
 			return 1
 		}
 	}
-	return min(mergesAtOnce, len(g))
+	return min(most, len(g))
 }
 
 // planMerges gathers the files of each family, in their order, to files of so many bytes, and

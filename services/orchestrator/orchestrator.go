@@ -96,11 +96,12 @@ type Service struct {
 	state  atomic.Value // string
 
 	// openStore opens the dataset of a run, and tells where it is.
-	openStore   func(ctx context.Context, out *runfile.Output, run string) (store dataset.Store, where string, err error)
-	swapFiles   int           // that one entry of the log swaps
-	leastMerged int           // files that are worth being merged
-	merging     chan struct{} // has room for the one run that merges
-	copyPause   time.Duration // after the first try of a local copy that failed
+	openStore    func(ctx context.Context, out *runfile.Output, run string) (store dataset.Store, where string, err error)
+	swapFiles    int           // that one entry of the log swaps
+	leastMerged  int           // files that are worth being merged
+	mergesAtOnce int           // families that are merged at the same time
+	merging      chan struct{} // has room for the one run that merges
+	copyPause    time.Duration // after the first try of a local copy that failed
 
 	// openBackends connects to what a warm-up can raise; nil where it only brings down.
 	openBackends func(context.Context, *runfile.WarmUp) ([]warmup.Backend, error)
@@ -123,7 +124,8 @@ func New(cfg Config, d service.Deps) *Service {
 		cfg: cfg, d: d,
 		bucket: runs.Open(d.Client.NC, d.Client.JS), lease: fleet.NewLease(d.Client, "leader", d.Instance),
 		jobs: map[string]*job{}, tenders: map[string]*tender{},
-		swapFiles: commitlog.MaxSwapFiles, leastMerged: leastMerged, merging: make(chan struct{}, 1), copyPause: copyPause, poll: warmUpPoll,
+		swapFiles: commitlog.MaxSwapFiles, leastMerged: leastMerged, mergesAtOnce: mergesAtOnce, merging: make(chan struct{}, 1),
+		copyPause: copyPause, poll: warmUpPoll,
 	}
 	s.openStore = new(destination.Opener).Open
 	s.openBackends = func(ctx context.Context, w *runfile.WarmUp) ([]warmup.Backend, error) {
