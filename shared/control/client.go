@@ -26,12 +26,13 @@ const (
 // may be repeated without harm, and are, while nobody answers.
 type Client struct {
 	broker   *broker.Client
+	send     func(context.Context, *nats.Msg) (*nats.Msg, error) // gives the reply
 	patience time.Duration
 }
 
 // NewClient makes a client on a connection.
 func NewClient(c *broker.Client) *Client {
-	return &Client{broker: c, patience: patience}
+	return &Client{broker: c, send: c.NC.RequestMsgWithContext, patience: patience}
 }
 
 // Open opens a run, or resumes it; file is the run file as YAML or JSON. The same file
@@ -110,7 +111,7 @@ func (c *Client) ask(ctx context.Context, m *nats.Msg, reply any) error {
 			timeout = workTimeout // asked again meanwhile, it would count what is left only
 		}
 		attempt, done := context.WithTimeout(ctx, timeout)
-		answer, err := c.broker.NC.RequestMsgWithContext(attempt, m)
+		answer, err := c.send(attempt, m)
 		done()
 		if err == nil {
 			if err = DecodeReply(answer.Data, reply); !tryAgain(err) {

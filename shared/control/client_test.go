@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -65,6 +67,34 @@ func TestTheClientAsksUntilALeaderIsThere(t *testing.T) {
 	}
 	if err := <-done; err != nil || asked.Load() != 2 {
 		t.Errorf("after %d requests: %v", asked.Load(), err)
+	}
+}
+
+// Who asks a system that is just starting asks again at once, and less and less often then.
+func TestTheClientAsksLessAndLessOften(t *testing.T) {
+	for name, not := range map[string]func() (*nats.Msg, error){
+		"nobody is there": func() (*nats.Msg, error) { return nil, nats.ErrNoResponders },
+		"the leader asks for it": func() (*nats.Msg, error) {
+			return &nats.Msg{Data: EncodeReply(nil, Errorf(CodeTryAgain, "the run is being taken up"))}, nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				want := []int64{0, 10, 20, 40, 80, 160, 250, 250}
+				last, waits := time.Now(), []int64(nil)
+				c := &Client{patience: patience, send: func(context.Context, *nats.Msg) (*nats.Msg, error) {
+					waits = append(waits, time.Since(last).Milliseconds())
+					last = time.Now()
+					if len(waits) < len(want) {
+						return not()
+					}
+					return &nats.Msg{Data: EncodeReply(Status{Run: "demo"}, nil)}, nil
+				}}
+				if s, err := c.Status(t.Context(), "demo"); err != nil || s.Run != "demo" || !slices.Equal(waits, want) {
+					t.Errorf("asking gives run %q, %v after waits of %d ms, want %d", s.Run, err, waits, want)
+				}
+			})
+		})
 	}
 }
 
