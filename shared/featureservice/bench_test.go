@@ -13,12 +13,12 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	"github.com/fastfeaturefetch/fff/shared/packed"
 	"github.com/fastfeaturefetch/fff/shared/runfile"
 	"github.com/fastfeaturefetch/fff/shared/stage"
+	"github.com/fastfeaturefetch/fff/shared/testcpu"
 	"github.com/fastfeaturefetch/fff/shared/work"
 )
 
@@ -93,7 +93,7 @@ func BenchmarkLane(b *testing.B) {
 	m := &stage.Message{Run: run}
 	b.SetParallelism((64 + runtime.GOMAXPROCS(0) - 1) / runtime.GOMAXPROCS(0))
 	b.ReportAllocs()
-	before := cpuTime(b)
+	before := testcpu.Used(b)
 	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
 		r := work.Request{UserID: "user-0000001", EpochMS: 1_700_000_000_000, Families: ids}
@@ -104,16 +104,7 @@ func BenchmarkLane(b *testing.B) {
 			}
 		}
 	})
-	b.ReportMetric((cpuTime(b)-before)/float64(b.N)/1000, "cpu-µs/request")
-}
-
-// cpuTime gives the nanoseconds that the process has used.
-func cpuTime(b *testing.B) float64 {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return float64(u.Utime.Nano() + u.Stime.Nano())
+	b.ReportMetric(float64((testcpu.Used(b)-before).Nanoseconds())/float64(b.N)/1000, "cpu-µs/request")
 }
 
 // fixedBody, in the environment, makes this program the server of the benchmark.

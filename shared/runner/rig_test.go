@@ -87,12 +87,17 @@ func handOn(ctx context.Context, _ *stage.Message, word string, out stage.Output
 // rig is a broker with the run demo opened, for a runner of the dynamo stage.
 type rig struct {
 	*brokertest.Broker
-	t   *testing.T
+	t   testing.TB
 	log zerolog.Logger // of the runners
 }
 
 func newRig(t *testing.T) *rig {
 	t.Parallel()
+	return newRigOf(t)
+}
+
+// newRigOf is newRig for a benchmark, too.
+func newRigOf(t testing.TB) *rig {
 	r := &rig{Broker: brokertest.Start(t), t: t, log: zerolog.Nop()}
 	r.OpenRun("demo", 1, runFile)
 	return r
@@ -102,7 +107,7 @@ func newRig(t *testing.T) *rig {
 type running struct {
 	*runner.Runner[string]
 	Client *broker.Client
-	t      *testing.T
+	t      testing.TB
 	cancel context.CancelFunc
 	ended  chan struct{}
 }
