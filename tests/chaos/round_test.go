@@ -211,8 +211,11 @@ func (p *play) hit(i *harness.Instance, f fault) {
 	case terminate:
 		gone := i.Term()
 		cure = func() {
-			i.Resume() // it may have been paused meanwhile
-			harness.Await(p.t, i.Name+" ends after SIGTERM", func() bool { return closed(gone) })
+			i.Resume()         // it may have been paused meanwhile
+			if !closed(gone) { // not awaited: it may wait for a broker that is yet to be woken
+				p.later(time.Now().Add(100*time.Millisecond), cure)
+				return
+			}
 			i.Start(p.t)
 		}
 	case scaleDown:
