@@ -7,19 +7,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
 
 	"github.com/google/renameio/v2"
 )
 
 // Disk is a Store in a directory of a file system with atomic renames and hard links.
 // Several processes may use one directory at the same time.
-type Disk struct {
-	dir     string
-	durable sync.Map // directories that are known to outlive a power failure
-}
+type Disk struct{ dir string }
 
 var _ Store = (*Disk)(nil)
 
@@ -136,23 +131,30 @@ func (p *pendingFile) Commit() error {
 // Close drops the file unless it was committed.
 func (p *pendingFile) Close() error { return p.Cleanup() }
 
-// PutIndex writes a completion index.
+// PutIndex writes a completion index, when the files of its part are durable.
 func (d *Disk) PutIndex(ctx context.Context, name string, data []byte) error {
 	if err := errors.Join(ctx.Err(), CheckName("completion index", name)); err != nil {
 		return err
 	}
-	epoch, _, err := ParseIndexName(name)
+	epoch, part, err := ParseIndexName(name)
 	if err != nil {
 		return err
 	}
-	begun, err := d.ListStaging(ctx)
+	areas, err := d.ListStaging(ctx)
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(begun, func(s string) bool {
-		e, _, err := ParseStagingName(s)
-		return err == nil && e == epoch
-	}) {
+	begun := false
+	for _, area := range areas {
+		if e, _, err := ParseStagingName(area); err != nil || e != epoch {
+			continue
+		}
+		begun = true
+		if err := d.syncStaged(area, part); err != nil {
+			return fmt.Errorf("completion index %s: %w", name, err)
+		}
+	}
+	if !begun {
 		return fmt.Errorf("completion index %s: %w", name, ErrFenced)
 	}
 	return putFile(filepath.Join(d.dir, CommitsDir, name), data)
@@ -287,23 +289,6 @@ func FamilyOfPath(path string) string {
 		return ""
 	}
 	return id
-}
-
-// sharedDir makes a directory that others may be making at this moment: it is durable
-// when sharedDir returns, whoever made it.
-func (d *Disk) sharedDir(dir string) error {
-	err := os.Mkdir(dir, 0o755)
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	if _, known := d.durable.Load(dir); known && err != nil {
-		return nil
-	}
-	if err := syncDir(filepath.Dir(dir)); err != nil {
-		return err
-	}
-	d.durable.Store(dir, true)
-	return nil
 }
 
 // visible gives the path of a family's file.

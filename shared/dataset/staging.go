@@ -47,7 +47,7 @@ func (d *Disk) ListStaging(ctx context.Context) ([]string, error) {
 	})
 }
 
-// RemoveStaging removes a staging directory.
+// RemoveStaging removes a staging directory, when what was made visible from it is durable.
 func (d *Disk) RemoveStaging(ctx context.Context, name string) error {
 	if err := errors.Join(ctx.Err(), CheckName("staging directory", name)); err != nil {
 		return err
@@ -59,6 +59,9 @@ func (d *Disk) RemoveStaging(ctx context.Context, name string) error {
 	if err := removeEnded(parent); err != nil {
 		return err
 	}
+	if err := d.syncVisible(); err != nil {
+		return err
+	}
 	if err := os.Rename(filepath.Join(parent, name), filepath.Join(parent, endedPrefix+name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -66,6 +69,24 @@ func (d *Disk) RemoveStaging(ctx context.Context, name string) error {
 		return err
 	}
 	return syncDir(parent)
+}
+
+// syncVisible makes durable what was made visible, by whomever.
+func (d *Disk) syncVisible() error {
+	dir := filepath.Join(d.dir, FeaturesDir)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !e.IsDir() {
+			continue
+		}
+		if err := syncDir(filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return syncDir(dir)
 }
 
 // Unstage removes what is staged of a part.
@@ -109,12 +130,11 @@ func (d *Disk) Stage(ctx context.Context, epoch uint64, token, part, family, nam
 }
 
 func (d *Disk) stage(ctx context.Context, path string, write func(io.Writer) error) (StagedFile, error) {
-	family := filepath.Dir(path)
-	if err := d.sharedDir(filepath.Dir(family)); err != nil { // the part's; the epoch's is never made here
-		return StagedFile{}, fence(err)
-	}
-	if err := makeDir(family); err != nil {
-		return StagedFile{}, fence(err)
+	dir := filepath.Dir(path)
+	for _, d := range []string{filepath.Dir(dir), dir} { // the part's, and the name's; the epoch's is never made here
+		if err := os.Mkdir(d, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return StagedFile{}, fence(err)
+		}
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
@@ -127,13 +147,32 @@ func (d *Disk) stage(ctx context.Context, path string, write func(io.Writer) err
 	}
 	err = errors.Join(err, f.Close())
 	if err == nil {
-		err = fence(syncDir(family))
+		_, err = sizeOf(path) // whether the epoch has ended meanwhile
+		err = fence(err)
 	}
 	if err != nil {
 		_ = os.Remove(path) // what remains is swept with the epoch
 		return StagedFile{}, err
 	}
 	return StagedFile{Bytes: w.Bytes(), Checksum: w.Checksum()}, nil
+}
+
+// syncStaged makes durable that a part's files are there; what is in them is already.
+func (d *Disk) syncStaged(area, part string) error {
+	dir := filepath.Join(d.dir, StagingDir, area, part)
+	names, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // the index is of another area's part, or of none
+	}
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		if err := syncDir(filepath.Join(dir, n.Name())); err != nil {
+			return fence(err)
+		}
+	}
+	return fence(errors.Join(syncDir(dir), syncDir(filepath.Dir(dir))))
 }
 
 // fence turns "a directory above is not there" into ErrFenced.
@@ -165,7 +204,9 @@ func (d *Disk) reveal(from, to string, bytes int64) error {
 	if err != nil {
 		return err
 	}
-	if !seen { // a visible file is never replaced
+	if seen { // a visible file is never replaced
+		_ = os.Remove(from)
+	} else {
 		if err := d.moveStaged(from, to, bytes); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -177,8 +218,7 @@ func (d *Disk) reveal(from, to string, bytes int64) error {
 			return ErrNotStaged
 		}
 	}
-	_ = os.Remove(from)
-	return syncDir(filepath.Dir(to)) // also when another moved it: that may not be durable yet
+	return nil
 }
 
 // isVisible tells whether a path is there, with the size that was committed.
@@ -204,7 +244,7 @@ func (d *Disk) moveStaged(from, to string, bytes int64) error {
 	if size != bytes {
 		return fmt.Errorf("the staged file has %d bytes; %d were committed", size, bytes)
 	}
-	if err := d.sharedDir(filepath.Dir(to)); err != nil {
+	if err := os.Mkdir(filepath.Dir(to), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return os.Rename(from, to)
@@ -217,6 +257,8 @@ func (d *Disk) epochDir(ctx context.Context, epoch uint64, token string) (string
 	return filepath.Join(d.dir, StagingDir, StagingName(epoch, token)), nil
 }
 
+// staged gives the path of a staged file. The files of a part, which have one name, are in one
+// directory, whatever their family: so there is one to be made, synced and removed.
 func (d *Disk) staged(ctx context.Context, epoch uint64, token, part, family, name string) (string, error) {
 	dir, err := d.epochDir(ctx, epoch, token)
 	if err != nil {
@@ -225,5 +267,5 @@ func (d *Disk) staged(ctx context.Context, epoch uint64, token, part, family, na
 	if err := errors.Join(CheckName("part", part), CheckFamily(family), CheckFileName(name)); err != nil {
 		return "", err
 	}
-	return filepath.Join(dir, part, FamilyPrefix+EscapeFamily(family), name), nil
+	return filepath.Join(dir, part, name, FamilyPrefix+EscapeFamily(family)+".parquet"), nil
 }

@@ -43,8 +43,8 @@ type PendingFile interface {
 }
 
 // Store holds the dataset of one run. Methods may be called at the same time. What a
-// method has written is durable when it returns. Errors about what is not there match
-// fs.ErrNotExist, unless said otherwise.
+// method has written is durable when it returns, unless said otherwise. Errors about what is
+// not there match fs.ErrNotExist, unless said otherwise.
 //
 // Staging lives in a directory of its own for each epoch. BeginEpoch alone makes it and
 // EndEpoch removes it, so a writer that was asleep while its epoch ended gets ErrFenced.
@@ -52,25 +52,28 @@ type Store interface {
 	// BeginEpoch makes the epoch's staging directory. The token tells apart two systems
 	// that began the same epoch. Repeating it changes nothing.
 	BeginEpoch(ctx context.Context, epoch uint64, token string) error
-	// EndEpoch removes the epoch's staging directory with all in it. It may be gone already.
+	// EndEpoch removes the epoch's staging directory with all in it, when what was made visible
+	// is durable. It may be gone already.
 	EndEpoch(ctx context.Context, epoch uint64, token string) error
 	// ListStaging names the staging directories, StagingName each.
 	ListStaging(ctx context.Context) ([]string, error)
-	// RemoveStaging removes a staging directory by name. It may be gone already.
+	// RemoveStaging is EndEpoch for a staging directory by its name.
 	RemoveStaging(ctx context.Context, name string) error
 	// Unstage removes what is staged of a part that will never be committed, as far as it can:
 	// what remains is removed with the epoch.
 	Unstage(ctx context.Context, epoch uint64, token, part string) error
 
 	// Stage writes a file that nobody sees until Reveal. A name can be staged once;
-	// fs.ErrExist if it was. What a failed call has written is removed.
+	// fs.ErrExist if it was. What a failed call has written is removed. It is durable when the
+	// part's index is.
 	Stage(ctx context.Context, epoch uint64, token, part, family, name string, write func(io.Writer) error) (StagedFile, error)
 	// Reveal makes a staged file visible. It may be repeated, and by anyone: nil if the
-	// file is visible already, ErrNotStaged if it is neither visible nor staged.
+	// file is visible already, ErrNotStaged if it is neither visible nor staged. Until the
+	// epoch ends a power failure may undo it: the file is staged then as before.
 	Reveal(ctx context.Context, epoch uint64, token, part, family, name string, staged StagedFile) error
 
-	// PutIndex writes a completion index, named by IndexName. ErrFenced if no system has
-	// the index's epoch begun.
+	// PutIndex writes a completion index, named by IndexName, and makes what is staged of its
+	// part durable before. ErrFenced if no system has the index's epoch begun.
 	PutIndex(ctx context.Context, name string, data []byte) error
 	GetIndex(ctx context.Context, name string) ([]byte, error)
 	// ListIndexes names the completion indexes in order of their names.
