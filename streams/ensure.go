@@ -102,19 +102,24 @@ func remedy(err error) string {
 }
 
 // OpenConsumers makes the durable consumers of a run, one a stage. A consumer that is
-// there already keeps its place and gets these settings. ackWait is how long a message that
+// there already keeps its place and gets these settings; the ingest's is left to Rewind. ackWait is how long a message that
 // is not acked and not worked on stays with whoever has it; 0 leaves it as it is in the data.
 func OpenConsumers(ctx context.Context, js jetstream.JetStream, run string, ackWait time.Duration) error {
 	for _, s := range Stages() {
-		if err := openConsumer(ctx, js, s, run, ackWait); err != nil {
+		if s == stage.Ingest {
+			_, err := InputEpoch(ctx, js, run)
+			if err == nil {
+				continue
+			}
+			if !errors.Is(err, jetstream.ErrConsumerNotFound) {
+				return err
+			}
+		}
+		if err := putConsumer(ctx, js, s, Consumer(s, run), ackWait); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func openConsumer(ctx context.Context, js jetstream.JetStream, s stage.Name, run string, ackWait time.Duration) error {
-	return putConsumer(ctx, js, s, Consumer(s, run), ackWait)
 }
 
 func putConsumer(ctx context.Context, js jetstream.JetStream, s stage.Name, c jetstream.ConsumerConfig, ackWait time.Duration) error {
@@ -150,6 +155,17 @@ func Rewind(ctx context.Context, js jetstream.JetStream, run string, epoch uint6
 	}
 	c.Metadata = map[string]string{epochKey: strconv.FormatUint(epoch, 10)}
 	return putConsumer(ctx, js, stage.Ingest, c, ackWait)
+}
+
+// InputEpoch gives the epoch in which a run's input is read, as ConsumerEpoch does; the error
+// is jetstream.ErrConsumerNotFound if nobody can read it.
+func InputEpoch(ctx context.Context, js jetstream.JetStream, run string) (uint64, error) {
+	name := ConsumerName(stage.Ingest, run)
+	cons, err := js.Consumer(ctx, Ingest, name)
+	if err != nil {
+		return 0, fmt.Errorf("consumer %s: %w", name, err)
+	}
+	return ConsumerEpoch(cons.CachedInfo()), nil
 }
 
 // ConsumerEpoch gives the epoch that a consumer was made for by Rewind; 0 for others.

@@ -526,7 +526,7 @@ Every stream is stored in files and refuses what is above its bound (` + "`disca
 waits, and nothing is dropped. ` + "`<run>`" + ` is the id of a run.
 
 Each stage has one durable consumer for each run. It is made when the run is opened and removed
-at teardown.
+at teardown; that of ingest is made anew for each epoch, which its metadata names (` + "`fff-epoch`" + `).
 
 | consumer | stream | subject | acked within | in hand at most |
 |---|---|---|---|---|

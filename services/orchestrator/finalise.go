@@ -207,13 +207,14 @@ func (j *job) writeUp(ctx context.Context, proof *reconciliation, final map[stri
 	if err := j.leading(ctx); err != nil {
 		return err
 	}
+	// Before the manifest: what it names is durable by then.
+	if err := j.store.EndEpoch(ctx, j.rec.Epoch, j.rec.Token); err != nil {
+		return err
+	}
 	if err := j.store.Put(ctx, dataset.ManifestName, data); err != nil {
 		return err
 	}
 	if err := j.store.Put(ctx, dataset.SchemaName, dataset.SchemaYAML(j.rec.Run, schemas(j.file, final))); err != nil {
-		return err
-	}
-	if err := j.store.EndEpoch(ctx, j.rec.Epoch, j.rec.Token); err != nil {
 		return err
 	}
 	// Once more, now that nobody can make a file of this epoch visible any more.

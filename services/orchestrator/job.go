@@ -281,6 +281,9 @@ func (j *job) restore(ctx context.Context) error {
 	if err := j.load(ctx); err != nil {
 		return err
 	}
+	if err := j.rewound(ctx); err != nil {
+		return err
+	}
 	j.restored = true
 	j.watch.reset(j)
 	j.watch.countLive(j)

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/fastfeaturefetch/fff/shared/broker/commits"
 	"github.com/fastfeaturefetch/fff/shared/broker/runs"
 	"github.com/fastfeaturefetch/fff/shared/commitlog"
@@ -142,6 +144,11 @@ func (j *job) open(ctx context.Context, change func(*runs.Record)) error {
 	}
 	j.order = nil
 	first := j.rec.Epoch == 0
+	if first {
+		if err := j.rewind(ctx, epoch); err != nil {
+			return err
+		}
+	}
 	now := time.Now().UTC()
 	err = j.put(ctx, func(r *runs.Record) {
 		r.Epoch, r.Token, r.State, r.Outcome, r.Reason, r.Teardown = epoch, j.s.system, runs.Running, "", "", ""
@@ -156,7 +163,10 @@ func (j *job) open(ctx context.Context, change func(*runs.Record)) error {
 	// Only now, when no instance adopts the old epoch any more: one that did could ack
 	// batches that the new epoch has to see.
 	if !first {
-		if err := streams.Rewind(ctx, j.s.d.Client.JS, j.rec.Run, epoch, j.s.cfg.AckWait); err != nil {
+		if err := j.leading(ctx); err != nil {
+			return err
+		}
+		if err := j.rewind(ctx, epoch); err != nil {
 			return err
 		}
 	}
@@ -164,6 +174,29 @@ func (j *job) open(ctx context.Context, change func(*runs.Record)) error {
 	j.watch.reset(j)
 	j.watch.countLive(j)
 	return nil
+}
+
+// rewind has the input read from its start in an epoch.
+func (j *job) rewind(ctx context.Context, epoch uint64) error {
+	return streams.Rewind(ctx, j.s.d.Client.JS, j.rec.Run, epoch, j.s.cfg.AckWait)
+}
+
+// rewound makes sure that the input is read in the run's epoch: who opened it may have been
+// killed, or had no answer, before the ingest's consumer was made for it.
+func (j *job) rewound(ctx context.Context) error {
+	if j.rec.State == runs.Finalising {
+		return nil
+	}
+	epoch, err := streams.InputEpoch(ctx, j.s.d.Client.JS, j.rec.Run)
+	switch {
+	case errors.Is(err, jetstream.ErrConsumerNotFound):
+	case err != nil:
+		return err
+	case epoch == 0 || epoch >= j.rec.Epoch: // 0: made by an older version
+		return nil
+	}
+	j.log.Warn().Msg("the input is read from its start: who opened the epoch did not get so far")
+	return j.rewind(ctx, j.rec.Epoch)
 }
 
 // fence ends what was before the epoch: the word that the dataset is complete, the staging

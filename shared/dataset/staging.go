@@ -131,8 +131,8 @@ func (d *Disk) Stage(ctx context.Context, epoch uint64, token, part, family, nam
 
 func (d *Disk) stage(ctx context.Context, path string, write func(io.Writer) error) (StagedFile, error) {
 	dir := filepath.Dir(path)
-	for _, d := range []string{filepath.Dir(dir), dir} { // the part's, and the name's; the epoch's is never made here
-		if err := os.Mkdir(d, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+	for _, made := range []string{filepath.Dir(dir), dir} { // the part's, and the name's; the epoch's is never made here
+		if err := os.Mkdir(made, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 			return StagedFile{}, fence(err)
 		}
 	}

@@ -65,7 +65,7 @@ type Store interface {
 
 	// Stage writes a file that nobody sees until Reveal. A name can be staged once;
 	// fs.ErrExist if it was. What a failed call has written is removed. It is durable when the
-	// part's index is.
+	// part's index is, or, made visible without one, when the epoch has ended.
 	Stage(ctx context.Context, epoch uint64, token, part, family, name string, write func(io.Writer) error) (StagedFile, error)
 	// Reveal makes a staged file visible. It may be repeated, and by anyone: nil if the
 	// file is visible already, ErrNotStaged if it is neither visible nor staged. Until the

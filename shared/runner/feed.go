@@ -171,7 +171,10 @@ func (r *Runner[U]) fetch(f *feed) {
 		// The consumer is made anew while an epoch begins, and an election takes seconds.
 		if time.Since(failing) > patience {
 			r.log.Warn().Err(err).Str("run", f.run.ID).Msg("fetching fails; trying on")
-			r.stats.waiting(f.run.ID, "the broker: "+err.Error())
+			if !errors.Is(err, errLaterEpoch) {
+				err = fmt.Errorf("the broker: %w", err)
+			}
+			r.stats.waiting(f.run.ID, err.Error())
 		}
 		if sleep(f.pull, wait) == nil {
 			wait = min(2*wait, 2*time.Second)

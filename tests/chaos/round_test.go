@@ -209,14 +209,18 @@ func (p *play) hit(i *harness.Instance, f fault) {
 		i.Pause()
 		cure = i.Resume
 	case terminate:
-		gone := i.Term()
+		gone, told := i.Term(), time.Now()
 		cure = func() {
-			i.Resume()         // it may have been paused meanwhile
-			if !closed(gone) { // not awaited: it may wait for a broker that is yet to be woken
-				p.later(time.Now().Add(100*time.Millisecond), cure)
+			if closed(gone) {
+				i.Start(p.t)
 				return
 			}
-			i.Start(p.t)
+			if time.Since(told) > harness.Patience {
+				p.t.Fatalf("%s has not ended within %s of SIGTERM", i.Name, harness.Patience)
+			}
+			i.Resume() // it may have been paused meanwhile
+			// Not awaited: it may wait for a broker that is yet to be woken.
+			p.later(time.Now().Add(time.Second), cure)
 		}
 	case scaleDown:
 		i.Term()

@@ -44,6 +44,10 @@ func (s *System) logTraffic() {
 	if !line.Enabled() {
 		return
 	}
-	t, err := s.server.Traffic()
-	line.Err(err).Interface("traffic", t).Msg("the embedded broker stops")
+	if t, err := s.server.Traffic(); err != nil {
+		line = line.Err(err)
+	} else {
+		line = line.Interface("traffic", t)
+	}
+	line.Msg("the embedded broker stops")
 }
