@@ -18,7 +18,7 @@ func TestWhatAPowerFailureHidesIsMadeVisibleAgain(t *testing.T) {
 	for name, goOn := range map[string]func(*leader) error{
 		"by the finaliser":               func(*leader) error { return nil },
 		"by who opens the next epoch":    func(l *leader) error { return l.reopen(l.ctx, "the test") },
-		"by who opens it after the seal": func(l *leader) error { return joinSeal(l) },
+		"by who opens it after the seal": sealAndReopen,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -46,7 +46,7 @@ func TestWhatAPowerFailureHidesIsMadeVisibleAgain(t *testing.T) {
 	}
 }
 
-func joinSeal(l *leader) error {
+func sealAndReopen(l *leader) error {
 	if err := l.seal(l.ctx, "the test"); err != nil {
 		return err
 	}
