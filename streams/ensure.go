@@ -107,12 +107,12 @@ func remedy(err error) string {
 func OpenConsumers(ctx context.Context, js jetstream.JetStream, run string, ackWait time.Duration) error {
 	for _, s := range Stages() {
 		if s == stage.Ingest {
-			_, err := InputEpoch(ctx, js, run)
-			if err == nil {
-				continue
-			}
-			if !errors.Is(err, jetstream.ErrConsumerNotFound) {
+			_, readable, err := InputEpoch(ctx, js, run)
+			if err != nil {
 				return err
+			}
+			if readable {
+				continue
 			}
 		}
 		if err := putConsumer(ctx, js, s, Consumer(s, run), ackWait); err != nil {
@@ -157,15 +157,18 @@ func Rewind(ctx context.Context, js jetstream.JetStream, run string, epoch uint6
 	return putConsumer(ctx, js, stage.Ingest, c, ackWait)
 }
 
-// InputEpoch gives the epoch in which a run's input is read, as ConsumerEpoch does; the error
-// is jetstream.ErrConsumerNotFound if nobody can read it.
-func InputEpoch(ctx context.Context, js jetstream.JetStream, run string) (uint64, error) {
+// InputEpoch gives the epoch in which a run's input is read, as ConsumerEpoch does; readable is
+// false where nobody can read it, for want of a consumer.
+func InputEpoch(ctx context.Context, js jetstream.JetStream, run string) (epoch uint64, readable bool, err error) {
 	name := ConsumerName(stage.Ingest, run)
 	cons, err := js.Consumer(ctx, Ingest, name)
-	if err != nil {
-		return 0, fmt.Errorf("consumer %s: %w", name, err)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return 0, false, nil
 	}
-	return ConsumerEpoch(cons.CachedInfo()), nil
+	if err != nil {
+		return 0, false, fmt.Errorf("consumer %s: %w", name, err)
+	}
+	return ConsumerEpoch(cons.CachedInfo()), true, nil
 }
 
 // ConsumerEpoch gives the epoch that a consumer was made for by Rewind; 0 for others.

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/fastfeaturefetch/fff/shared/broker/commits"
 	"github.com/fastfeaturefetch/fff/shared/broker/runs"
 	"github.com/fastfeaturefetch/fff/shared/commitlog"
@@ -187,12 +185,11 @@ func (j *job) rewound(ctx context.Context) error {
 	if j.rec.State == runs.Finalising {
 		return nil
 	}
-	epoch, err := streams.InputEpoch(ctx, j.s.d.Client.JS, j.rec.Run)
-	switch {
-	case errors.Is(err, jetstream.ErrConsumerNotFound):
-	case err != nil:
+	epoch, readable, err := streams.InputEpoch(ctx, j.s.d.Client.JS, j.rec.Run)
+	if err != nil {
 		return err
-	case epoch == 0 || epoch >= j.rec.Epoch: // 0: made by an older version
+	}
+	if readable && (epoch == 0 || epoch >= j.rec.Epoch) { // 0: made by an older version
 		return nil
 	}
 	j.log.Warn().Msg("the input is read from its start: who opened the epoch did not get so far")

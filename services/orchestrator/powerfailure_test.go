@@ -91,9 +91,9 @@ func TestTheInputIsReadInTheEpochThatIsOpen(t *testing.T) {
 			w.must(harm(w.ctx(), l))
 			next := w.takeOver()
 			w.await(next, "the run is taken up", func() bool { return next.restored })
-			epoch, err := streams.InputEpoch(w.ctx(), w.b.JS, w.run)
-			if err != nil || epoch != 2 {
-				t.Errorf("the input is read in epoch %d (%v), want 2", epoch, err)
+			epoch, readable, err := streams.InputEpoch(w.ctx(), w.b.JS, w.run)
+			if err != nil || !readable || epoch != 2 {
+				t.Errorf("the input can be read: %t, in epoch %d (%v), want 2", readable, epoch, err)
 			}
 			next.finish()
 			w.isExact()
