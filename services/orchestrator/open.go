@@ -137,16 +137,16 @@ func (j *job) open(ctx context.Context, change func(*runs.Record)) error {
 		return err
 	}
 	j.rolls = j.commits.Rollbacks()
-	if err := streams.OpenConsumers(ctx, j.s.d.Client.JS, j.rec.Run, j.s.cfg.AckWait); err != nil {
-		return err
-	}
-	j.order = nil
 	first := j.rec.Epoch == 0
 	if first {
 		if err := j.rewind(ctx, epoch); err != nil {
 			return err
 		}
 	}
+	if err := streams.OpenConsumers(ctx, j.s.d.Client.JS, j.rec.Run, j.s.cfg.AckWait); err != nil {
+		return err
+	}
+	j.order = nil
 	now := time.Now().UTC()
 	err = j.put(ctx, func(r *runs.Record) {
 		r.Epoch, r.Token, r.State, r.Outcome, r.Reason, r.Teardown = epoch, j.s.system, runs.Running, "", "", ""

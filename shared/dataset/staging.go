@@ -206,19 +206,16 @@ func (d *Disk) reveal(from, to string, bytes int64) error {
 	}
 	if seen { // a visible file is never replaced
 		_ = os.Remove(from)
-	} else {
-		if err := d.moveStaged(from, to, bytes); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		seen, err = isVisible(to, bytes) // moved, here or by another who was faster
-		if err != nil {
-			return err
-		}
-		if !seen {
-			return ErrNotStaged
-		}
+		return nil
 	}
-	return nil
+	if err := d.moveStaged(from, to, bytes); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	seen, err = isVisible(to, bytes) // moved, here or by another who was faster
+	if err == nil && !seen {
+		err = ErrNotStaged
+	}
+	return err
 }
 
 // isVisible tells whether a path is there, with the size that was committed.
