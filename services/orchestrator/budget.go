@@ -63,6 +63,7 @@ func (p *pace) overrun(worked, most time.Duration, settled, requested int64) tim
 type ebb struct {
 	settled int64
 	since   time.Time // when that was different last
+	used    float64   // read units: a smaller call may still have found enough
 	empty   int       // looks in a row at which nothing was under way behind the look-ups
 }
 
@@ -72,13 +73,14 @@ const (
 	ebbPatient = time.Minute
 )
 
-func (e *ebb) over(now time.Time, settled, underWay int64) bool {
+func (e *ebb) over(now time.Time, settled, underWay int64, used float64) bool {
 	if e.since.IsZero() || settled != e.settled {
 		e.settled, e.since = settled, now
 	}
-	if e.empty++; underWay > 0 {
+	if e.empty++; underWay > 0 || used != e.used {
 		e.empty = 0
 	}
+	e.used = used
 	return e.empty >= ebbLooks || now.Sub(e.since) > ebbPatient
 }
 
@@ -107,10 +109,11 @@ func (j *job) account(ctx context.Context) (stopped bool, err error) {
 	}
 	switch {
 	case bounded && s.ledger.Short() > 0:
-		if !j.ebbed(now) {
+		used := total(j.newestUnits(ctx))
+		if !j.ebbed(now, used) {
 			return false, nil
 		}
-		return true, j.stop(ctx, runs.Failed, unitsUsedUp(b.MaxReadUnits, limit, total(j.newestUnits(ctx))-u.FreeUnits))
+		return true, j.stop(ctx, runs.Failed, unitsUsedUp(b.MaxReadUnits, limit, used-u.FreeUnits))
 	case b.MaxDuration > 0 && u.Worked+s.worked-u.FreeWork+since >= b.MaxDuration: // at the next look it would be passed
 		return true, j.stop(ctx, runs.Failed, fmt.Sprintf("stopped by budget.max_duration: the run has worked for %s; raise it and run again: the run goes on from here", b.MaxDuration))
 	case b.MaxDuration > 0 && j.rec.Input.Sealed:
@@ -122,15 +125,16 @@ func (j *job) account(ctx context.Context) (stopped bool, err error) {
 	return false, nil
 }
 
-// ebbed tells whether what was read is committed, and hurries the writers on.
-func (j *job) ebbed(now time.Time) bool {
+// ebbed tells whether what was read is committed, and hurries the writers on; used is how
+// many read units were used by now.
+func (j *job) ebbed(now time.Time, used float64) bool {
 	w := &j.watch
 	fetching := w.lags[stage.FSFast] + w.lags[stage.FSSlow]
 	writing := w.lags[stage.Writer] + w.lags[stage.Parts]
 	if fetching == 0 && writing > 0 {
 		j.s.d.Client.AskFlush(j.rec.Run)
 	}
-	return j.spending.ebb.over(now, w.settled(), fetching+writing)
+	return j.spending.ebb.over(now, w.settled(), fetching+writing, used)
 }
 
 // newestUnits is readUnits by the newest word of all: what was heard may be a second old.
@@ -201,6 +205,7 @@ func (j *job) noteUsage(r *runs.Record) {
 // from what its dataset says.
 func (j *job) beginUsage(ctx context.Context) error {
 	j.spending.ebb = ebb{}
+	j.spending.ledger.Begin()
 	complete := j.rec.State == runs.Completed
 	if j.rec.Epoch == 0 {
 		m, err := j.oldManifest(ctx)

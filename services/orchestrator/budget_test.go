@@ -90,6 +90,11 @@ func TestALeaderThatTakesOverGoesOnWithTheBudget(t *testing.T) {
 	if want := "stopped by budget.max_read_units: 8 of 10 read units are used"; !strings.HasPrefix(next.rec.Reason, want) {
 		t.Errorf("the run was stopped because %q, want %q", next.rec.Reason, want)
 	}
+	w.await(next, "the run has ended", func() bool { return next.rec.State.Ended() })
+	w.must(next.openAgain(false))
+	if short := next.spending.ledger.Short(); short != 0 {
+		t.Errorf("opened again, the run is short of %v units before anybody has asked", short)
+	}
 }
 
 // That a run will take too long is told once, when a tenth of its time shows it.

@@ -70,6 +70,14 @@ func (l *Ledger) Limit(units float64) {
 	l.limit, l.known = units, true
 }
 
+// Begin has a run that is opened again begin without the shortage that ended it: less may do
+// now.
+func (l *Ledger) Begin() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.short = 0
+}
+
 // Used notes what an instance has used.
 func (l *Ledger) Used(instance string, units float64) {
 	l.mu.Lock()

@@ -56,6 +56,13 @@ func TestLedger(t *testing.T) {
 	if got := grant("a", 370, 371, true); got != 370 || l.Short() != 1 {
 		t.Errorf("a may go to %v, and short are %v; nothing is left", got, l.Short())
 	}
+	l.Begin()
+	if l.Short() != 0 {
+		t.Errorf("short are %v when the run is opened again and nobody has asked", l.Short())
+	}
+	if grant("a", 370, 371, true); l.Short() != 1 {
+		t.Errorf("short are %v; nothing is left, as before", l.Short())
+	}
 	l.Limit(2000)
 	if got := grant("a", 370, 371, true); got < 371 || l.Short() != 0 {
 		t.Errorf("a may go to %v, and short are %v; the budget was raised", got, l.Short())
