@@ -64,11 +64,11 @@ func (p *programs) try(ctx context.Context, s scenario, samples int, t *trial) (
 	if t == nil {
 		t = &trial{}
 	}
-	dir, err := os.MkdirTemp("", "fff-bench-job-")
+	dir, err := os.MkdirTemp(p.dir, "job-")
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
+	defer p.leave(dir, samples)
 	records, err := writeRecords(dir, samples)
 	if err != nil {
 		return nil, err

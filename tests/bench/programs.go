@@ -24,7 +24,10 @@ import (
 var services = []string{"ingest", "dynamo-fetcher", "fs-fast", "fs-slow", "writer", "orchestrator"}
 
 // programs are the binaries that are measured, in a directory of their own.
-type programs struct{ dir, root string }
+type programs struct {
+	dir, root string
+	left      int // samples of jobs whose directories are there still
+}
 
 // build builds the programs as a release would be, and nats-server beside them.
 func build(ctx context.Context) (*programs, error) {
@@ -76,6 +79,20 @@ func (p *programs) buildVariant(ctx context.Context) error {
 }
 
 func (p *programs) remove() { _ = os.RemoveAll(p.dir) }
+
+// maxLeft bounds what leave leaves, in samples of some 16 KB.
+const maxLeft = 1_400_000
+
+// leave leaves a job's directory until all jobs are done. A file system without a journal
+// does not give out again at once what removed files had, and looks through all of it for
+// each new file: jobs would pay for the removal of those before them.
+func (p *programs) leave(dir string, samples int) {
+	if p.left+samples > maxLeft {
+		_ = os.RemoveAll(dir)
+		return
+	}
+	p.left += samples
+}
 
 // usage is what a process has used when it ended.
 type usage struct {
