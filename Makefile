@@ -97,7 +97,7 @@ build: ## Build fff and every service into bin/
 	$(GO) build -o bin/ ./services/...
 
 .PHONY: bench
-bench: ## Measure whole jobs on backends that cost next to nothing; BENCH=-full for all, -scale for a million samples
+bench: ## Measure whole jobs on backends that cost next to nothing; BENCH=-full for all, -bars for those that have a bar, -scale for a million samples
 	cd tests && $(GO) run ./bench $(BENCH_OUT) $(BENCH)
 	$(if $(filter -full,$(BENCH_KEPT)),cd tests && $(GO) run ./bench/adaptive -out ../docs/benchmarks)
 	$(if $(filter -full,$(BENCH_KEPT)),$(MAKE) story)
@@ -109,7 +109,7 @@ story: ## Measure what each decision of the design brings, on backends with stat
 # What takes long enough to be worth keeping is kept. A quick run is one try on anybody's
 # machine, and some of the scenarios are not all: git does not see those, and they take no
 # committed median's place.
-BENCH_KEPT = $(if $(filter -only -only=%,$(BENCH)),,$(filter -full -scale -latency,$(BENCH)))
+BENCH_KEPT = $(if $(filter -only -only=%,$(BENCH)),,$(filter -full -bars -scale -latency,$(BENCH)))
 BENCH_OUT = -out ../docs/benchmarks$(if $(BENCH_KEPT),,/quick)
 
 # Each benchmark runs so many times, so that benchstat can tell a difference from noise:

@@ -138,6 +138,45 @@ func TestReport(t *testing.T) {
 	}
 }
 
+// Only jobs before and after which the machine was at full speed count.
+func TestOnlyUnhinderedJobsCount(t *testing.T) {
+	slow, waited, ran := []bool{true, false, true, false, false, false}, 0, 0 // a measurement each
+	u := unhindered{
+		speed: func() (calibrate.Figures, error) {
+			factor := 1.0
+			if slow[0] {
+				factor = 2
+			}
+			slow = slow[1:]
+			var f calibrate.Figures
+			for _, r := range calibrate.References {
+				f = append(f, factor*r.On)
+			}
+			return f, nil
+		},
+		job:   func() (*result, error) { ran++; return &result{CPUPerMillion: float64(10 * ran)}, nil },
+		wait:  func() error { waited++; return nil },
+		until: time.Now().Add(time.Hour),
+	}
+	if err := u.run(2); err != nil {
+		t.Fatal(err)
+	}
+	if ran != 3 || waited != 2 || len(u.speeds) != 4 {
+		t.Errorf("%d jobs, waited %d times, %d speeds", ran, waited, len(u.speeds))
+	}
+	rep := barsReport{Machine: "a machine", Within: fullSpeed, Speed: u.speeds, Results: []barsResult{u.result(scenarios[0], 2), u.result(scenarios[1], 3)}}
+	for _, want := range []string{"| 30.0 |  | 2 | 1: 10.0 to 10.0 |", "| hits-80 | | not measured | 80000 | not measured | 15 | 2 |"} {
+		if text := rep.markdown(); !strings.Contains(text, want) {
+			t.Errorf("the report lacks %s:\n%s", want, text)
+		}
+	}
+	u.until = time.Now()
+	slow = []bool{false}
+	if err := u.run(100); err != nil || ran != 3 {
+		t.Errorf("it goes on when its time is over: %d jobs, %v", ran, err)
+	}
+}
+
 func TestScaleReport(t *testing.T) {
 	figures := make(calibrate.Figures, len(calibrate.References))
 	rep := scaleReport{Machine: "a machine", Speed: []calibrate.Figures{figures}, Small: []float64{1, 1.5, 4}}

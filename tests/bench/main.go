@@ -4,6 +4,7 @@
 //	go run ./bench                # some two minutes
 //	go run ./bench -full          # every scenario, medians of three
 //	go run ./bench -only hits-100 # those whose names contain it
+//	go run ./bench -bars          # those that have a bar, while nobody else uses the machine
 //	go run ./bench -latency       # backends that take their time, a service with 200 threads
 //	go run ./bench -scale         # 10,000, 100,000 and a million samples: half an hour, 40 GB
 //
@@ -18,6 +19,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -30,31 +32,35 @@ func main() {
 }
 
 type options struct {
-	full    bool
-	latency bool
-	scale   bool
-	only    string
-	out     string
-	samples int
-	repeat  int
-	sizes   string
-	seconds int
+	full     bool
+	bars     bool
+	latency  bool
+	scale    bool
+	only     string
+	out      string
+	samples  int
+	repeat   int
+	sizes    string
+	seconds  int
+	patience time.Duration
 }
 
 func flags() *options {
 	var o options
 	flag.BoolVar(&o.full, "full", false, "every scenario, medians of three")
+	flag.BoolVar(&o.bars, "bars", false, "the scenarios that have a bar, by jobs that had the machine for themselves")
+	flag.DurationVar(&o.patience, "patience", 30*time.Minute, "how long -bars waits for the machine in all")
 	flag.BoolVar(&o.latency, "latency", false, "backends that take their time, alone")
 	flag.BoolVar(&o.scale, "scale", false, "jobs of several sizes, alone")
 	flag.StringVar(&o.only, "only", "", "the scenarios whose names contain this")
 	flag.StringVar(&o.out, "out", "", "directory for what is printed, as Markdown and JSON, and for plots; none when left out")
-	flag.IntVar(&o.samples, "samples", 0, "samples of a job; 5,000, or 10,000 with -full, when left out")
-	flag.IntVar(&o.repeat, "repeat", 0, "times that each scenario is run; 1, or 3 with -full, when left out")
+	flag.IntVar(&o.samples, "samples", 0, "samples of a job; 5,000, or 10,000 with -full and -bars, when left out")
+	flag.IntVar(&o.repeat, "repeat", 0, "times that each scenario is run; 1, or 3 with -full and -bars, when left out")
 	flag.StringVar(&o.sizes, "sizes", "10000,100000,1000000", "samples of the jobs of -scale")
 	flag.IntVar(&o.seconds, "seconds", 120, "how long a job of -latency takes at the bound")
 	flag.Parse()
 	usual, times := 5_000, 1
-	if o.full {
+	if o.full || o.bars {
 		usual, times = 10_000, 3
 	}
 	if o.samples == 0 {
@@ -82,6 +88,8 @@ func run(ctx context.Context) error {
 	}
 	defer p.remove()
 	switch {
+	case o.bars:
+		return p.bars(ctx, o)
 	case o.latency:
 		return p.latency(ctx, o)
 	case o.scale:
