@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,11 +51,7 @@ func (p *programs) bars(ctx context.Context, o *options) error {
 		rep.Speed = append(rep.Speed, u.speeds...)
 		rep.Results = append(rep.Results, u.result(s, o.repeat))
 	}
-	fmt.Print("\n", rep.markdown())
-	if o.out == "" {
-		return nil
-	}
-	return writeBoth(o.out, "bars", "# Against the bars, at the machine's full speed\n\n"+rep.markdown(), rep)
+	return o.publish("bars", "Against the bars, at the machine's full speed", rep.markdown(), rep)
 }
 
 func pause(ctx context.Context, d time.Duration) error {
@@ -146,9 +143,5 @@ func spread(all []float64) string {
 	if len(all) == 0 {
 		return "0"
 	}
-	least, most := all[0], all[0]
-	for _, v := range all {
-		least, most = min(least, v), max(most, v)
-	}
-	return fmt.Sprintf("%d: %.1f to %.1f", len(all), least, most)
+	return fmt.Sprintf("%d: %.1f to %.1f", len(all), slices.Min(all), slices.Max(all))
 }

@@ -70,12 +70,7 @@ func (p *programs) latency(ctx context.Context, o *options) error {
 		fmt.Fprintf(os.Stderr, "%-24s %8.0f families/s of %.0f  %.1f %%, %.1f %% while the service is asked\n", s.Name, x.PerSecond, x.Bound, 100*x.Whole, 100*x.Service)
 		rep.Results = append(rep.Results, x)
 	}
-	text := rep.markdown()
-	fmt.Print("\n", text)
-	if o.out == "" {
-		return nil
-	}
-	return writeBoth(o.out, "latency", "# Backends that take their time\n\n"+text, rep)
+	return o.publish("latency", "Backends that take their time", rep.markdown(), rep)
 }
 
 func (x *latencyResult) shares() {

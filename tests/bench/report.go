@@ -168,6 +168,15 @@ func (r *report) write(dir string) error {
 	return errors.Join(r.plotStages(filepath.Join(dir, "stages.svg")), r.plotThroughput(filepath.Join(dir, "throughput.svg")))
 }
 
+// publish prints a report without plots, and writes it if that is wanted.
+func (o *options) publish(name, title, text string, data any) error {
+	fmt.Print("\n", text)
+	if o.out == "" {
+		return nil
+	}
+	return writeBoth(o.out, name, "# "+title+"\n\n"+text, data)
+}
+
 // writeBoth writes <name>.md and <name>.json.
 func writeBoth(dir, name, text string, data any) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
