@@ -35,11 +35,9 @@ func (s *Scanner) NumberMember(guess []byte) (Number, bool) {
 	if d[i] == ' ' {
 		i++
 	}
-	n, end, ok := shortNumber(d, i)
+	n, end, ok := parseNumber(d, i)
 	if !ok {
-		if n, end, ok = anyNumber(d, i); !ok {
-			return Number{}, false
-		}
+		return Number{}, false
 	}
 	s.pos, s.fresh = end, false
 	return n, true

@@ -132,8 +132,8 @@ const maxDigits = 19 // any number of so many digits fits uint64
 // parseNumber reads the number at i and gives the place behind it, or where it is
 // malformed.
 func parseNumber(data []byte, i int) (n Number, end int, ok bool) {
-	if n, end, ok = shortNumber(data, i); ok {
-		return n, end, true
+	if n, length, ok := shortNumber(data[i:]); ok && data[i+length]|0x20 != 'e' {
+		return n, i + length, true
 	}
 	return anyNumber(data, i)
 }
@@ -206,7 +206,7 @@ func integer(lit []byte, mantissa uint64, digits int, negative bool) (Number, bo
 func fraction(data []byte, i int, mantissa uint64) (uint64, int) {
 	for i+8 <= len(data) {
 		w := binary.LittleEndian.Uint64(data[i:])
-		if digitsIn(w) != 8 {
+		if othersIn(w) != 0 {
 			break
 		}
 		mantissa = mantissa*1e8 + eightDigits(w)

@@ -91,6 +91,29 @@ func TestNumbersThatProgramsWrite(t *testing.T) {
 		if want, _ := strconv.ParseFloat(string(lit), 64); !ok || n.Float != want {
 			t.Fatalf("ParseNumber(%s) = %+v, %v, want %v", lit, n, ok, want)
 		}
+		checkWithin(t, string(lit))
+	}
+}
+
+// checkWithin reads a number within a text, which gives more room to the ways that look at
+// several digits at a time, and compares it with the number on its own. A text that is no number
+// may begin with one.
+func checkWithin(t *testing.T, lit string) {
+	t.Helper()
+	for _, behind := range []string{`"}`, `e`, `.`, "}\xff"} {
+		text := []byte(lit + behind + strings.Repeat(" ", 30))
+		got, end, ok := parseNumber(text, 0)
+		if !ok {
+			if _, good := ParseNumber([]byte(lit)); good && behind == `"}` {
+				t.Fatalf("no number in %q", text)
+			}
+			continue
+		}
+		want, good := ParseNumber(text[:end])
+		if !good || want.IsInt != got.IsInt || want.Int != got.Int || math.Float64bits(want.Float) != math.Float64bits(got.Float) ||
+			numberForm(lit) && end != len(lit) {
+			t.Fatalf("the first %d bytes of %q are %+v, on their own %+v, %v", end, text, got, want, good)
+		}
 	}
 }
 
@@ -102,6 +125,7 @@ func FuzzParseNumber(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, lit string) {
+		checkWithin(t, lit)
 		n, ok := ParseNumber([]byte(lit))
 		if !numberForm(lit) {
 			if ok {

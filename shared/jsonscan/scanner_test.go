@@ -147,14 +147,17 @@ func TestNextLike(t *testing.T) {
 func TestTaggedMember(t *testing.T) {
 	t.Parallel()
 	guess := []byte("abc")
-	for text, ok := range map[string]bool{
-		`{"abc":{"N":"1.5"},"d":2}`: true, `{ "abc":{"N":"-3"} , "d":2}`: true, `{"abc": {"N":"1.5"},"d":2}`: false,
-		`{"abd":{"N":"1.5"},"d":2}`: false, `{"abcd":{"N":"1.5"},"d":2}`: false, `{"abc":{"S":"1.5"},"d":2}`: false,
-		`{"abc":{"N":"x"},"d":2}`: false, `{"abc":{"N":"1","N":"2"},"d":2}`: false, `{"abc":1,"d":2}`: false,
-		`{"abc":{"N":"1e999"},"d":2}`: false,
+	for member, ok := range map[string]bool{
+		`"abc":{"N":"1.5"}`: true, `"abc":{"N":"-3"} `: true, `"abc":{"N":"12345678901234567890"}`: true,
+		`"abc":{"N":"1e2"}`: true, `"abc":{"N":"1.5e-3"}`: true, `"abc": {"N":"1.5"}`: false, ` "abc":{"N":"1.5"}`: false,
+		`"abd":{"N":"1.5"}`: false, `"abcd":{"N":"1.5"}`: false, `"abc":{"S":"1.5"}`: false,
+		`"abc":{"N":"x"}`: false, `"abc":{"N":"1","N":"2"}`: false, `"abc":1`: false, `"abc":{"N":"1e999"}`: false,
 	} {
+		text := `{"x":{"N":"0"},` + member + `,"d":2}`
 		s := jsonscan.New([]byte(text))
 		s.Object()
+		s.Next()
+		s.Skip()
 		if _, none := s.TaggedMember(nil, 'N'); none {
 			t.Errorf("TaggedMember without a guess in %s", text)
 		}
@@ -173,9 +176,12 @@ func TestTaggedMember(t *testing.T) {
 			t.Errorf("the end of %s: %v", text, s.End())
 		}
 	}
-	for text := `{"abc":{"N":"1.5"}`; text != ""; text = text[:len(text)-1] {
+	const before = `{"x":0`
+	for text := before + `,"abc":{"N":"1.5"}`; len(text) > len(before); text = text[:len(text)-1] {
 		s := jsonscan.New([]byte(text[:len(text)-1]))
 		s.Object()
+		s.Next()
+		s.Skip()
 		if _, ok := s.TaggedMember(guess, 'N'); ok {
 			t.Errorf("a member in %s", text)
 		}
@@ -186,6 +192,11 @@ func TestTaggedMember(t *testing.T) {
 	s.Skip()
 	if _, ok := s.TaggedMember(guess, 'N'); ok {
 		t.Error("a missing comma went unnoticed")
+	}
+	s = jsonscan.New([]byte(`{,"abc":{"N":"1.5"}}`))
+	s.Object()
+	if _, ok := s.TaggedMember(guess, 'N'); ok {
+		t.Error("a comma before the first member went unnoticed")
 	}
 }
 

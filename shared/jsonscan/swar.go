@@ -6,57 +6,82 @@ import (
 	"math/bits"
 )
 
-// shortNumber reads the usual numbers eight bytes at a time: up to seven digits, or with
-// those behind a point maxDigits. It is false, which says nothing, for every other, and near
-// the end of data, where eight bytes cannot be read. Loops over digits, whose number nobody can
-// guess, cost more than the digits do.
-func shortNumber(data []byte, i int) (n Number, end int, ok bool) {
-	negative := uint64(0)
-	if i < len(data) && data[i] == '-' {
-		negative = 1
-		i++
-	}
-	if i+8 >= len(data) {
+// shortNumber reads the usual number with which d begins, eight bytes at a time: up to seven
+// digits, or with those behind a point maxDigits. An exponent that may follow is not read. It is
+// false, which says nothing, for every other, and near the end of the text. Loops over digits,
+// whose number nobody can guess, cost more than the digits do.
+//
+// Places within a word are counted in bits, since they are what words are shifted by.
+func shortNumber(d []byte) (n Number, length int, ok bool) {
+	const window = 24
+	if len(d) <= window {
 		return Number{}, 0, false
 	}
-	w := binary.LittleEndian.Uint64(data[i:])
+	text, negative := (*[window]byte)(d), uint64(0)
+	if text[0] == '-' {
+		text, negative = (*[window]byte)(d[1:]), 1
+	}
+	w := binary.LittleEndian.Uint64(text[:])
 	others := othersIn(w)
-	whole := uint(bits.TrailingZeros64(others)) / 8
-	if whole == 0 || whole == 8 || byte(w) == '0' && whole > 1 {
+	if others == 0 {
 		return Number{}, 0, false
 	}
-	switch c := byte(w >> (8 * whole)); {
-	case c|0x20 == 'e':
+	whole := firstOf(others)
+	if whole == 0 || byte(w) == '0' && whole > 8 {
 		return Number{}, 0, false
-	case c != '.':
+	}
+	if byte(w>>whole) != '.' {
 		mantissa := firstDigits(w, whole)
-		return Number{Int: int64(mantissa ^ -negative + negative), IsInt: true}, i + int(whole), true
+		return Number{Int: int64(mantissa ^ -negative + negative), IsInt: true}, int(whole/8 + uint(negative)), true
 	}
-	all := uint(bits.TrailingZeros64(others&(others-1))) / 8 // bytes of w that are its own
-	before := uint64(1)<<(8*whole) - 1
-	mantissa, scale := firstDigits(w&before|w>>8&^before, all-1), all-1-whole // without the point
-	i += int(all)
-	for digits := all; digits == 8 && data[i]-'0' <= 9; {
-		if i+8 >= len(data) {
+	before := uint64(1)<<whole - 1
+	digits := w&before | w>>8&^before // without the point
+	end, mantissa := uint(64), uint64(0)
+	if others &= others - 1; others != 0 {
+		end = firstOf(others)
+		if end == whole+8 {
 			return Number{}, 0, false
 		}
-		w = binary.LittleEndian.Uint64(data[i:])
-		digits = digitsIn(w)
-		i += int(digits)
-		if scale += digits; whole+scale > maxDigits {
+		mantissa = firstDigits(digits, end-8)
+	} else {
+		mantissa = firstDigits(digits, 56)
+		if text[8]-'0' <= 9 {
+			if mantissa, end, ok = moreDigits(text, mantissa); !ok {
+				return Number{}, 0, false
+			}
+		} else if whole == 56 {
 			return Number{}, 0, false
 		}
-		mantissa = mantissa*intPowers[digits] + firstDigits(w, digits)
 	}
-	if scale == 0 || data[i]|0x20 == 'e' {
-		return Number{}, 0, false
-	}
+	length, scale := int(end/8+uint(negative)), (end-whole-8)/8
 	if mantissa > 1<<53 {
 		f, ok := exactFloat(mantissa, -int(scale), negative != 0)
-		return Number{Float: f}, i, ok
+		return Number{Float: f}, length, ok
 	}
 	f := float64(mantissa) / floatPowers[scale] // both are exact: see exactFloat
-	return Number{Float: math.Float64frombits(math.Float64bits(f) | negative<<63)}, i, true
+	return Number{Float: math.Float64frombits(math.Float64bits(f) | negative<<63)}, length, true
+}
+
+// moreDigits reads on behind seven digits and a point, and gives where they end. It is false
+// beyond maxDigits.
+func moreDigits(text *[24]byte, mantissa uint64) (_ uint64, end uint, ok bool) {
+	w := binary.LittleEndian.Uint64(text[8:])
+	others := othersIn(w)
+	if others != 0 {
+		n := firstOf(others)
+		return mantissa*intPowers[n/8&7] + firstDigits(w, n), 64 + n, true
+	}
+	mantissa = mantissa*1e8 + eightDigits(w)
+	w = binary.LittleEndian.Uint64(text[16:])
+	others = othersIn(w)
+	n := firstOf(others)
+	if others == 0 || n > 8*(maxDigits-15) {
+		return 0, 0, false
+	}
+	if n == 0 {
+		return mantissa, 128, true
+	}
+	return mantissa*intPowers[n/8&7] + firstDigits(w, n), 128 + n, true
 }
 
 const zeros = 0x3030303030303030
@@ -71,12 +96,12 @@ func othersIn(w uint64) uint64 {
 	return (w + 0x7676767676767676 | w) & highest
 }
 
-// digitsIn counts the digits with which w begins.
-func digitsIn(w uint64) uint { return uint(bits.TrailingZeros64(othersIn(w))) / 8 }
+// firstOf gives the place of the first byte that othersIn has marked; there must be one.
+func firstOf(others uint64) uint { return uint(bits.TrailingZeros64(others)) & 56 }
 
-// firstDigits reads the first n digits of w, as many as eight.
-func firstDigits(w uint64, n uint) uint64 {
-	return joinDigits((w ^ zeros) << (64 - 8*n)) // zeros stand before them now
+// firstDigits reads the digits of w before a place, of which there must be some.
+func firstDigits(w uint64, before uint) uint64 {
+	return joinDigits((w ^ zeros) << ((64 - before) & 63)) // zeros stand before them now
 }
 
 // eightDigits reads the eight digits of w.

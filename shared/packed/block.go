@@ -139,9 +139,6 @@ func (k *Block) Null(name []byte) {
 
 // Double sets a feature of the open row to a double.
 func (k *Block) Double(name []byte, v float64) {
-	if k.number(name, Double, math.Float64bits(v)) {
-		return
-	}
 	switch c := k.column(name); {
 	case c.kind == Double, c.kind == Null:
 		c.kind = Double
@@ -157,10 +154,6 @@ func (k *Block) Double(name []byte, v float64) {
 
 // Int64 sets a feature of the open row to an integer.
 func (k *Block) Int64(name []byte, v int64) {
-	if k.number(name, Int64, uint64(v)) ||
-		exactAsDouble(v) && k.number(name, Double, math.Float64bits(float64(v))) {
-		return
-	}
 	switch c := k.column(name); {
 	case c.kind == Int64, c.kind == Null:
 		c.kind = Int64
@@ -212,22 +205,20 @@ func (k *Block) JSON(name, v []byte) {
 	k.rowValues += c.addText(v)
 }
 
-// number adds eight bytes as the open row's value, if the guess of the column is right
-// and the column is of the kind.
-func (k *Block) number(name []byte, kind Kind, bits uint64) bool {
+// Guessed sets the feature that Guess gives to a Double or an Int64, given as its bits. It
+// is false, and nothing was set, if that takes Double or Int64.
+func (k *Block) Guessed(kind Kind, bits uint64) bool {
 	if int(k.guess) >= len(k.columns) {
 		return false
 	}
 	c := &k.columns[k.guess]
-	if len(name) != len(c.name) || len(name) == 0 || &name[0] != &c.name[0] && string(c.name) != string(name) {
-		return false
-	}
 	row := len(k.sampleOf)
 	if c.kind != kind || c.named > row {
 		return false
 	}
 	k.last, k.guess = k.guess, c.follows
-	k.rowNames += len(name) + columnOverhead
+	k.rowNames += len(c.name) + columnOverhead
+	k.rowValues += numberBytes
 	c.named = row + 1
 	if c.count == row && !c.sparse {
 		c.count++
@@ -240,7 +231,6 @@ func (k *Block) number(name []byte, kind Kind, bits uint64) bool {
 	}
 	c.values = c.values[:n+numberBytes]
 	binary.LittleEndian.PutUint64(c.values[n:], bits)
-	k.rowValues += numberBytes
 	return true
 }
 

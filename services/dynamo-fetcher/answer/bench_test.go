@@ -15,13 +15,23 @@ import (
 const benchItems, benchFeatures = 100, 60
 
 // benchAnswer is an answer of 100 items with 60 doubles each.
-func benchAnswer(layout runfile.Layout, families int) string {
+func benchAnswer(layout runfile.Layout, families int, short bool) string {
 	r := rand.New(rand.NewPCG(1, 2))
 	var items []string
 	for i := range benchItems {
 		var values []string
 		for f := range benchFeatures {
 			number := strconv.FormatFloat(r.Float64()*1000, 'g', 14, 64)
+			if short { // fine, coarse, and counts
+				switch f % 3 {
+				case 0:
+					number = fmt.Sprintf("0.%06d", r.IntN(1e6)|1)
+				case 1:
+					number = fmt.Sprintf("0.%04d", r.IntN(1e4)|1)
+				default:
+					number = fmt.Sprintf("1%04d", r.IntN(1e4))
+				}
+			}
 			if layout == runfile.LayoutJSON {
 				values = append(values, fmt.Sprintf(`\"feature_%02d\":%s`, f, number))
 			} else {
@@ -45,11 +55,13 @@ func BenchmarkScan(b *testing.B) {
 		name     string
 		layout   runfile.Layout
 		families int
+		short    bool
 	}{
-		{"attributes", runfile.LayoutAttributes, 1},
-		{"attributes of 4 families", runfile.LayoutAttributes, 4},
-		{"map", runfile.LayoutMap, 1},
-		{"json", runfile.LayoutJSON, 1},
+		{"attributes", runfile.LayoutAttributes, 1, false},
+		{"short attributes", runfile.LayoutAttributes, 1, true},
+		{"attributes of 4 families", runfile.LayoutAttributes, 4, false},
+		{"map", runfile.LayoutMap, 1, false},
+		{"json", runfile.LayoutJSON, 1, false},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
 			var users []string
@@ -57,7 +69,7 @@ func BenchmarkScan(b *testing.B) {
 				users = append(users, fmt.Sprint("u", i))
 			}
 			l := newLookUp(b, runFile(b, bench.families, bench.layout), users...)
-			body := []byte(benchAnswer(bench.layout, bench.families))
+			body := []byte(benchAnswer(bench.layout, bench.families, bench.short))
 			b.SetBytes(int64(len(body)))
 			b.ReportAllocs()
 			var result answer.Result

@@ -73,7 +73,9 @@ func (s *Scanner) readNumbers(row *packed.Block) (guess []byte) {
 		if !ok {
 			return guess
 		}
-		addNumber(row, guess, n)
+		if !addGuessed(row, n) {
+			addNumber(row, guess, n)
+		}
 	}
 }
 

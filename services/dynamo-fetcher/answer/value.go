@@ -3,6 +3,7 @@ package answer
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/fastfeaturefetch/fff/shared/jsonscan"
 	"github.com/fastfeaturefetch/fff/shared/packed"
@@ -92,6 +93,15 @@ func (s *Scanner) readNumber(row *packed.Block, name []byte) error {
 	}
 	addNumber(row, name, n)
 	return nil
+}
+
+// addGuessed is addNumber for the feature that the row guesses; it is false if that takes the
+// longer way.
+func addGuessed(row *packed.Block, n jsonscan.Number) bool {
+	if n.IsInt {
+		return row.Guessed(packed.Int64, uint64(n.Int))
+	}
+	return row.Guessed(packed.Double, math.Float64bits(n.Float))
 }
 
 func addNumber(row *packed.Block, name []byte, n jsonscan.Number) {
@@ -185,7 +195,9 @@ func nextPlain(in *jsonscan.Scanner, row *packed.Block) (name []byte, more bool)
 		if !ok {
 			return in.NextLike(guess)
 		}
-		addNumber(row, guess, n)
+		if !addGuessed(row, n) {
+			addNumber(row, guess, n)
+		}
 	}
 }
 
