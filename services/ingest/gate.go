@@ -17,6 +17,26 @@ type gate struct {
 	credit int           // blocks that may go through before somebody asks again
 }
 
+// patience is how long the writer's queue is full and does not become shorter before writers are
+// asked to stage what they have: a part takes them about that long. Asked all the time, they
+// would stage ever smaller parts.
+const patience = time.Second
+
+// stillness tells how long a queue has not become shorter.
+type stillness struct {
+	length uint64
+	since  time.Time // zero = it was not looked at yet
+}
+
+func (s *stillness) look(length uint64) time.Duration {
+	now := time.Now()
+	if s.since.IsZero() || length < s.length {
+		s.since = now
+	}
+	s.length = length
+	return now.Sub(s.since)
+}
+
 func newGate() *gate { return &gate{turn: make(chan struct{}, 1)} }
 
 // queue is what the quota of a run is about.
@@ -32,9 +52,9 @@ func (c *Config) queues() []queue {
 }
 
 // pass returns when a block may go through. count counts a run's messages in a queue, flush is
-// called while the writer's queue is full: the writers may be waiting for more before they
-// stage a part, and we for them.
-func (g *gate) pass(ctx context.Context, queues []queue, count func(context.Context, stage.Name) (uint64, error), flush func()) error {
+// called while the writer's queue is full and stands still: the writers may be waiting for more
+// before they stage a part, and we for them.
+func (g *gate) pass(ctx context.Context, queues []queue, count func(context.Context, stage.Name) (uint64, error), flush func(queued uint64)) error {
 	select {
 	case g.turn <- struct{}{}:
 	case <-ctx.Done():
@@ -46,17 +66,19 @@ func (g *gate) pass(ctx context.Context, queues []queue, count func(context.Cont
 		return nil
 	}
 	var full stage.Name // the queue that was full when it was looked at last, "" if none was
+	var writers stillness
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 250*time.Millisecond) {
-		credit, now, err := credit(ctx, queues, full, count)
-		if err == nil && now == "" {
+		credit, now, length, err := credit(ctx, queues, full, count)
+		switch {
+		case err != nil:
+		case now == "":
 			g.credit = credit - 1
 			return nil
-		}
-		if err == nil {
+		default:
 			full = now
-		}
-		if full == stage.Writer {
-			flush()
+			if full == stage.Writer && writers.look(length) >= patience {
+				flush(length)
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -66,28 +88,28 @@ func (g *gate) pass(ctx context.Context, queues []queue, count func(context.Cont
 	}
 }
 
-// credit gives how many blocks may go through, or the queue that is full. A queue that was full
-// is so until a quarter of it is free, so that the next question is worth its cost; but not the
-// writer's, for writers may keep what they have until more comes.
-func credit(ctx context.Context, queues []queue, was stage.Name, count func(context.Context, stage.Name) (uint64, error)) (blocks int, full stage.Name, err error) {
+// credit gives how many blocks may go through, or the queue that is full and its length. A
+// queue that was full is so until a quarter of it is free, so that the next question is worth its
+// cost; but not the writer's, for writers may keep what they have until more comes.
+func credit(ctx context.Context, queues []queue, was stage.Name, count func(context.Context, stage.Name) (uint64, error)) (blocks int, full stage.Name, length uint64, err error) {
 	blocks = -1
 	for _, q := range queues {
 		n, err := count(ctx, q.of)
 		if err != nil {
-			return 0, "", err
+			return 0, "", 0, err
 		}
 		free, least := q.quota-int(min(n, uint64(q.quota))), 1
 		if q.of == was && was != stage.Writer {
 			least = max(1, q.quota/4)
 		}
 		if free < least {
-			return 0, q.of, nil
+			return 0, q.of, n, nil
 		}
 		if most := max(1, free/q.answers); blocks < 0 || most < blocks {
 			blocks = most
 		}
 	}
-	return blocks, "", nil
+	return blocks, "", 0, nil
 }
 
 // gate implements runner.Config.Gate.
@@ -102,5 +124,5 @@ func (s *Service) gate(ctx context.Context, run *stage.Run) error {
 	js := s.d.Client.JS
 	return g.pass(ctx, s.cfg.queues(), func(ctx context.Context, of stage.Name) (uint64, error) {
 		return streams.Count(ctx, js, streams.Of(of), streams.Subject(of, run.ID))
-	}, func() { s.d.Client.AskFlush(run.ID) })
+	}, func(queued uint64) { s.d.Client.AskFlush(run.ID, queued) })
 }

@@ -105,7 +105,7 @@ func TestARunIsHeldBackAtItsQuota(t *testing.T) {
 		t.Errorf("requested %q over the quota", got)
 	}
 	flush := make(chan string, 100)
-	unsubscribe, err := b.OnFlush(func(run string) { flush <- run })
+	unsubscribe, err := b.OnFlush(func(run string, _ uint64) { flush <- run })
 	if err != nil {
 		t.Fatal(err)
 	}

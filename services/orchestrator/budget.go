@@ -132,7 +132,7 @@ func (j *job) ebbed(now time.Time, used float64) bool {
 	fetching := w.lags[stage.FSFast] + w.lags[stage.FSSlow]
 	writing := w.lags[stage.Writer] + w.lags[stage.Parts]
 	if fetching == 0 && writing > 0 {
-		j.s.d.Client.AskFlush(j.rec.Run)
+		j.s.d.Client.AskFlush(j.rec.Run, uint64(w.lags[stage.Writer]))
 	}
 	return j.spending.ebb.over(now, w.settled(), fetching+writing, used)
 }

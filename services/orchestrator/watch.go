@@ -236,7 +236,7 @@ func (j *job) readLags(ctx context.Context) error {
 		w.quiet = 0
 	}
 	if upstream == 0 && w.lags[stage.Writer] > 0 {
-		j.s.d.Client.AskFlush(j.rec.Run)
+		j.s.d.Client.AskFlush(j.rec.Run, uint64(w.lags[stage.Writer]))
 	}
 	return nil
 }

@@ -53,6 +53,10 @@ const compressorBytes = 16 << 20
 // disk works on another.
 const flushes = 2
 
+// prefetch is how many messages are asked for at a time. With the runner's own bound the writer
+// falls behind fetchers that keep the processors busy, and then reads from the broker's disk.
+const prefetch = 8
+
 // filesAtOnce is how many files of a part are encoded and written, or uploaded, at the same
 // time: much of that is waiting for the disk or the network. Their memory is bounded by
 // Bounds.EncodeBytes all the same.
@@ -77,7 +81,7 @@ func New(cfg Config, d service.Deps) *Service {
 	s.runner = runner.New(runner.Config{
 		Stage: stage.Writer, Service: "writer", Instance: d.Instance,
 		// A message is held until it is committed, so what bounds the writer is bytes.
-		Workers: 8192, MaxHeld: 8192, Memory: cfg.BufferBytes, Weigh: Weigh, Full: s.stage.Full, Ended: s.stage.Forget,
+		Workers: 8192, MaxHeld: 8192, Prefetch: prefetch, Memory: cfg.BufferBytes, Weigh: Weigh, Full: s.stage.Full, Ended: s.stage.Forget,
 		Grace: d.Grace, DoubleAck: true,
 	}, s.stage, d.Client, d.Metrics, d.Log)
 	return s

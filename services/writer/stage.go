@@ -68,6 +68,7 @@ type ongoing struct {
 	run     *stage.Run
 	staging *semaphore.Weighted // of parts that are staged at this moment
 	open    *assembly           // the part that is being gathered; nil = there is none
+	added   time.Time           // when a message was last put into a part
 	writing int                 // parts that are closed and not done
 	known   map[string][]dataset.Column
 	place   *Place // nil until it is first needed
@@ -149,12 +150,12 @@ func Weigh(data []byte) (working, held int64) {
 }
 
 // Full closes parts because a message of the run waits for memory: the run's own, and the
-// largest of all. Where some are being written already, theirs is awaited instead: else a
-// slow disk would get ever smaller parts.
+// largest of all. Where some are being written already, theirs is awaited instead: else
+// parts would become ever smaller.
 func (s *Stage) Full(run string) {
-	s.Flush(run)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.closeUnlessWritingLocked(run, func(*ongoing) bool { return true })
 	if s.writing == 0 {
 		s.closeLargestLocked()
 	}
@@ -192,6 +193,7 @@ func (s *Stage) add(m *stage.Message, p *packed.Message) (*assembly, *turn, *sta
 		o.open = a
 		a.timer = time.AfterFunc(s.bounds.PartAge, func() { s.aged(o, a) })
 	}
+	o.added = time.Now()
 	turn, drifted := a.add(p, m.Sequence, int64(len(m.Data)))
 	if a.bytes >= s.bounds.PartBytes {
 		s.closeLocked(o)
@@ -220,14 +222,27 @@ func (s *Stage) aged(o *ongoing, a *assembly) {
 	s.closeLocked(o)
 }
 
-// Flush closes a run's open part, because nothing more of it is on its way. While another
-// part of the run is being written the hint is dropped: who gives it asks again, and a slow
-// disk would get ever smaller parts.
-func (s *Stage) Flush(run string) {
+// quiet is how long no message of a run comes before those in the queue are thought to be in
+// other hands.
+const quiet = 100 * time.Millisecond
+
+// Flush closes a run's open part, because nothing more of it is on its way than the messages
+// that are queued. While another part of the run is being written, or not all of these are
+// there and some still come in, the hint is dropped: who gives it asks again, and parts would
+// become ever smaller.
+func (s *Stage) Flush(run string, queued uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.closeUnlessWritingLocked(run, func(o *ongoing) bool {
+		return o.open.waiting.len() >= queued || time.Since(o.added) >= quiet
+	})
+}
+
+// closeUnlessWritingLocked closes a run's open part if it is one to close, and no other of the
+// run is being written.
+func (s *Stage) closeUnlessWritingLocked(run string, is func(*ongoing) bool) {
 	for r, o := range s.runs {
-		if r.ID == run && o.writing == 0 {
+		if r.ID == run && o.open != nil && o.writing == 0 && is(o) {
 			s.closeLocked(o)
 		}
 	}

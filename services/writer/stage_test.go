@@ -204,13 +204,38 @@ func TestFlush(t *testing.T) {
 		f := newFixture(t, wide(), families, hollow)
 		done := f.send(t.Context(), message("a", "u1"))
 		synctest.Wait()
-		f.stage.Flush("another")
+		f.stage.Flush("another", 1)
 		synctest.Wait()
 		if f.desk.count() != 0 {
 			t.Error("a part was written for another run's sake")
 		}
-		f.stage.Flush("demo")
+		f.stage.Flush("demo", 1)
 		noVerdict(t, <-done)
+	})
+}
+
+// A hint is dropped while more of the queue is coming in; what others hold is not waited for.
+func TestFlushWaitsForWhatIsQueued(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, wide(), families, hollow)
+		one := f.send(t.Context(), message("a", "u1"))
+		synctest.Wait()
+		f.stage.Flush("demo", 3)
+		two := f.send(t.Context(), message("a", "u2"))
+		synctest.Wait()
+		f.stage.Flush("demo", 3)
+		synctest.Wait()
+		if f.desk.count() != 0 {
+			t.Error("a part was written while messages were coming in")
+		}
+		time.Sleep(quiet) // of the test's own clock
+		f.stage.Flush("demo", 3)
+		noVerdict(t, <-one)
+		noVerdict(t, <-two)
+		if n := f.desk.count(); n != 1 {
+			t.Errorf("%d parts, want 1", n)
+		}
 	})
 }
 
@@ -302,7 +327,7 @@ func TestCellStandsOnceInAPart(t *testing.T) {
 		one := f.send(t.Context(), message("a", "u1", "b", "u1"))
 		two := f.send(t.Context(), message("a", "u1", "a", "u2", "unknown", "u1"))
 		synctest.Wait()
-		f.stage.Flush("demo")
+		f.stage.Flush("demo", 1)
 		noVerdict(t, <-one)
 		noVerdict(t, <-two)
 		if got := f.rows(); !slices.Equal(got, []int64{2, 1}) {

@@ -36,6 +36,13 @@ func (q *turns) join(sequence uint64) *turn {
 	return t
 }
 
+// len counts those who have joined.
+func (q *turns) len() uint64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return uint64(len(q.all))
+}
+
 // begin gives the first one its turn.
 func (q *turns) begin() {
 	q.mu.Lock()

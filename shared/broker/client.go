@@ -105,13 +105,20 @@ func (c *Client) PublishBatch(ctx context.Context, run, contentType string, data
 
 const flushSubject = "fff.flush."
 
-// AskFlush tells the writers that nothing more of a run is on its way, so that they need
-// not wait for their parts to fill. It is a hint: without it parts are staged by age.
-func (c *Client) AskFlush(run string) { _ = c.NC.Publish(flushSubject+run, nil) }
+// AskFlush tells the writers that nothing more of a run is on its way than the messages in
+// their queue, so that they need not wait for their parts to fill. It is a hint: without it
+// parts are staged by age.
+func (c *Client) AskFlush(run string, queued uint64) {
+	_ = c.NC.Publish(flushSubject+run, strconv.AppendUint(nil, queued, 10))
+}
 
-// OnFlush calls fn with the run of each hint.
-func (c *Client) OnFlush(fn func(run string)) (stop func(), err error) {
-	sub, err := c.NC.Subscribe(flushSubject+"*", func(m *nats.Msg) { fn(strings.TrimPrefix(m.Subject, flushSubject)) })
+// OnFlush calls fn with the run of each hint, and how many messages of it are queued; a hint that
+// does not say so has 0.
+func (c *Client) OnFlush(fn func(run string, queued uint64)) (stop func(), err error) {
+	sub, err := c.NC.Subscribe(flushSubject+"*", func(m *nats.Msg) {
+		queued, _ := strconv.ParseUint(string(m.Data), 10, 64)
+		fn(strings.TrimPrefix(m.Subject, flushSubject), queued)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to %s*: %w", flushSubject, err)
 	}

@@ -3,6 +3,7 @@ package broker_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -223,13 +224,13 @@ func TestFlushHintsNameTheirRun(t *testing.T) {
 	t.Parallel()
 	b := brokertest.Start(t)
 	asked := make(chan string, 1)
-	stop, err := b.OnFlush(func(run string) { asked <- run })
+	stop, err := b.OnFlush(func(run string, queued uint64) { asked <- fmt.Sprint(run, " ", queued) })
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer stop()
-	b.AskFlush("demo")
-	if run := <-asked; run != "demo" {
+	b.AskFlush("demo", 7)
+	if run := <-asked; run != "demo 7" {
 		t.Errorf("asked to flush %q", run)
 	}
 }

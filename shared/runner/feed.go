@@ -30,12 +30,9 @@ type feed struct {
 	alone    sync.RWMutex  // a suspected poison message is worked on under the write lock
 }
 
-// prefetch is how many messages of a run wait, lease kept, for a worker.
-const prefetch = 4
-
 func (r *Runner[U]) newFeed(run *stage.Run, hard context.Context) *feed {
 	f := &feed{
-		run: run, queue: make(chan *held, prefetch), room: make(chan struct{}, prefetch),
+		run: run, queue: make(chan *held, r.cfg.Prefetch), room: make(chan struct{}, r.cfg.Prefetch),
 		slots: make(chan struct{}, r.cfg.Workers), held: make(chan struct{}, r.cfg.MaxHeld),
 	}
 	f.work, f.endWork = context.WithCancelCause(hard)
@@ -143,7 +140,9 @@ func (r *Runner[U]) insist(f *feed) (stop func()) {
 	ctx, cancel := context.WithCancel(f.pull)
 	go func() {
 		for ctx.Err() == nil {
-			r.cfg.Full(f.run.ID)
+			if 2*r.settling.Load() < r.memory.Used() {
+				r.cfg.Full(f.run.ID)
+			}
 			_ = sleep(ctx, 100*time.Millisecond)
 		}
 	}()

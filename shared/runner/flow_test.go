@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/fastfeaturefetch/fff/shared/broker/brokertest"
 	"github.com/fastfeaturefetch/fff/shared/packed"
 	"github.com/fastfeaturefetch/fff/shared/runner"
@@ -250,4 +252,55 @@ func TestWorkGoesOnAfterTheBrokerIsRestarted(t *testing.T) {
 	if got := r.cells(); got["before"] != 1 || got["after"] != 1 {
 		t.Errorf("cells %v, want before and after once each", got)
 	}
+}
+
+// Who waits for memory does not have it freed while most of it belongs to messages that are done
+// and wait for the broker's word: a stage would give up what it gathers for nothing.
+func TestMemoryOfSettledMessagesIsAwaited(t *testing.T) {
+	r := newRig(t)
+	const fit = 2
+	for range fit + 1 {
+		r.send("word")
+	}
+	var asked atomic.Int64
+	work := make(chan struct{})
+	cfg := runner.Config{
+		Workers: 10, Memory: 3 * fit * 10 / 2, Weigh: func([]byte) (int64, int64) { return 10, 10 }, // of which a run has two thirds
+		Full: func(string) { asked.Add(1) }, DoubleAck: true,
+	}
+	r.start(cfg, &fake{do: func(context.Context, *stage.Message, string, stage.Outputs) verdicts {
+		<-work
+		return nil
+	}})
+	brokertest.Await(t, "memory is asked for", func() bool { return asked.Load() > 0 })
+	// Acks get no answer from here on but ours.
+	acks, err := r.NC.SubscribeSync("$JS.ACK.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.JS.DeleteConsumer(t.Context(), streams.Of(stage.Dynamo), streams.ConsumerName(stage.Dynamo, "demo")); err != nil {
+		t.Fatal(err)
+	}
+	for range fit {
+		work <- struct{}{}
+	}
+	var settled []*nats.Msg
+	for range fit {
+		m, err := acks.NextMsg(10 * time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		settled = append(settled, m)
+	}
+	before := asked.Load()
+	time.Sleep(500 * time.Millisecond)     // nothing happens that could be awaited
+	if n := asked.Load() - before; n > 1 { // one may have been on its way
+		t.Errorf("memory was asked for %d times while all of it was being settled", n)
+	}
+	for _, m := range settled {
+		if err := m.Respond(nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	work <- struct{}{} // the third has its memory
 }

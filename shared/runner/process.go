@@ -44,6 +44,8 @@ func (r *Runner[U]) process(f *feed, h *held) {
 	if err != nil && w.suspect && ctx.Err() == nil {
 		err = w.bury(ctx, err) // what it makes cannot be published
 	}
+	r.settling.Add(h.held)
+	defer r.settling.Add(-h.held)
 	r.settle(f, h, err)
 }
 

@@ -27,7 +27,7 @@ families:
 feature_service: {url: "http://127.0.0.1:8090/features"}
 `
 
-// prefetch is how many messages of a run wait for a worker.
+// prefetch is how many messages of a run wait for a worker if nothing else is said.
 const prefetch = 4
 
 type verdicts = []stage.Verdict[string]

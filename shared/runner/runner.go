@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -31,6 +32,10 @@ type Config struct {
 	// their share.
 	Workers int // messages worked on at the same time
 	MaxHeld int // messages in hand, those that wait for their outputs' acks included
+	// Prefetch is how many messages of a run wait, lease kept, for a worker; 4 when 0. They are
+	// beside those in hand, and as many are asked for at a time: on processors that are busy a
+	// question takes tens of milliseconds, whatever comes with its answer.
+	Prefetch int
 
 	// Memory is how many bytes the messages in hand may take, over all runs; 64 MiB when 0.
 	Memory int64
@@ -38,7 +43,8 @@ type Config struct {
 	// then until its outputs are acknowledged. When nil it is ten times its size, which is
 	// what requests take that were decoded, and then its size.
 	Weigh func(data []byte) (working, held int64)
-	// Full, when set, is told that a message of a run waits for memory.
+	// Full, when set, is told that a message of a run waits for memory, unless most of it is
+	// about to be free because it belongs to messages that are done and being settled.
 	Full func(run string)
 	// Outputs is how many bytes outputs may take on their way to the broker, over all runs;
 	// 64 MiB when 0.
@@ -79,6 +85,9 @@ func (c *Config) setDefaults() {
 	if c.Grace == 0 {
 		c.Grace = 20 * time.Second
 	}
+	if c.Prefetch == 0 {
+		c.Prefetch = 4
+	}
 	if c.Memory == 0 {
 		c.Memory = DefaultMemory
 	}
@@ -105,8 +114,9 @@ type Runner[U any] struct {
 	lease *leaseKeeper
 	stats *Stats
 
-	memory  *room.Room // of messages in hand
-	outputs *room.Room // of what is made of them, on its way to the broker
+	memory   *room.Room   // of messages in hand
+	settling atomic.Int64 // of it, bytes of messages that are being settled
+	outputs  *room.Room   // of what is made of them, on its way to the broker
 
 	refresh chan struct{} // the runs are to be looked at now
 
