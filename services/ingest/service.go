@@ -16,7 +16,7 @@ import (
 // Config is what the environment says of ingest.
 type Config struct {
 	Quota       int `envconfig:"FFF_INGEST_QUOTA" default:"200" min:"1" max:"100000" unit:"messages" desc:"Messages that a run may have in a queue downstream before its next block is released."`
-	WriterQuota int `envconfig:"FFF_INGEST_WRITER_QUOTA" default:"1000" min:"1" max:"100000" unit:"messages" desc:"The same for the writer's queue, whose messages of up to 512 KB wait until a part is full."`
+	WriterQuota int `envconfig:"FFF_INGEST_WRITER_QUOTA" default:"1000" min:"1" max:"100000" unit:"messages" desc:"The same for the writer's queue, whose messages of up to 512 KB wait until a part is full; 500 where all services are one process."`
 }
 
 // MemoryBound tells what the service takes at the most: a run's ledger holds its samples.

@@ -56,8 +56,16 @@ func loadSettings() (c serviceSettings, err error) {
 	for _, group := range []any{&c.Ingest, &c.Dynamo, &c.Writer, &c.Orchestrator, &c.Process} {
 		err = errors.Join(err, settings.Load(group))
 	}
+	if os.Getenv("FFF_INGEST_WRITER_QUOTA") == "" {
+		c.Ingest.WriterQuota = writerQuota
+	}
 	return c, err
 }
+
+// writerQuota is enough for the one writer: the part that it gathers, one that it writes, and one
+// of which the messages are acked. The broker in the same process keeps what was queued in the
+// last ten seconds in memory, and more would be up to 240 MB more of that.
+const writerQuota = 500
 
 // System is a running system.
 type System struct {
