@@ -17,26 +17,6 @@ type gate struct {
 	credit int           // blocks that may go through before somebody asks again
 }
 
-// patience is how long the writer's queue is full and does not become shorter before writers are
-// asked to stage what they have: a part takes them about that long. Asked all the time, they
-// would stage ever smaller parts.
-const patience = time.Second
-
-// stillness tells how long a queue has not become shorter.
-type stillness struct {
-	length uint64
-	since  time.Time // zero = it was not looked at yet
-}
-
-func (s *stillness) look(length uint64) time.Duration {
-	now := time.Now()
-	if s.since.IsZero() || length < s.length {
-		s.since = now
-	}
-	s.length = length
-	return now.Sub(s.since)
-}
-
 func newGate() *gate { return &gate{turn: make(chan struct{}, 1)} }
 
 // queue is what the quota of a run is about.
@@ -52,8 +32,8 @@ func (c *Config) queues() []queue {
 }
 
 // pass returns when a block may go through. count counts a run's messages in a queue, flush is
-// called while the writer's queue is full and stands still: the writers may be waiting for more
-// before they stage a part, and we for them.
+// called with the length of the writer's queue while that is full: the writers may be waiting for
+// more before they stage a part, and we for them.
 func (g *gate) pass(ctx context.Context, queues []queue, count func(context.Context, stage.Name) (uint64, error), flush func(queued uint64)) error {
 	select {
 	case g.turn <- struct{}{}:
@@ -66,7 +46,6 @@ func (g *gate) pass(ctx context.Context, queues []queue, count func(context.Cont
 		return nil
 	}
 	var full stage.Name // the queue that was full when it was looked at last, "" if none was
-	var writers stillness
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 250*time.Millisecond) {
 		credit, now, length, err := credit(ctx, queues, full, count)
 		switch {
@@ -76,7 +55,7 @@ func (g *gate) pass(ctx context.Context, queues []queue, count func(context.Cont
 			return nil
 		default:
 			full = now
-			if full == stage.Writer && writers.look(length) >= patience {
+			if full == stage.Writer {
 				flush(length)
 			}
 		}

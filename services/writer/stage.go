@@ -223,18 +223,18 @@ func (s *Stage) aged(o *ongoing, a *assembly) {
 }
 
 // quiet is how long no message of a run comes before those in the queue are thought to be in
-// other hands.
-const quiet = 100 * time.Millisecond
+// other hands. On processors that are busy a message may take a tenth of that.
+const quiet = time.Second
 
-// Flush closes a run's open part, because nothing more of it is on its way than the messages
-// that are queued. While another part of the run is being written, or not all of these are
-// there and some still come in, the hint is dropped: who gives it asks again, and parts would
-// become ever smaller.
+// Flush closes a run's open part if it has all the messages that are queued, because nothing more
+// is on its way, or if none has come for a while: other writers have the rest. While another part
+// of the run is being written, or acked, the hint is dropped: who gives it asks again, and parts
+// would become ever smaller.
 func (s *Stage) Flush(run string, queued uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closeUnlessWritingLocked(run, func(o *ongoing) bool {
-		return o.open.waiting.len() >= queued || time.Since(o.added) >= quiet
+		return o.open.waiting.count() >= queued || time.Since(o.added) >= quiet
 	})
 }
 

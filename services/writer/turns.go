@@ -36,11 +36,11 @@ func (q *turns) join(sequence uint64) *turn {
 	return t
 }
 
-// len counts those who have joined.
-func (q *turns) len() uint64 {
+// count gives the number of those who have joined and not left.
+func (q *turns) count() uint64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return uint64(len(q.all))
+	return uint64(q.present)
 }
 
 // begin gives the first one its turn.

@@ -113,7 +113,7 @@ func (c *Client) AskFlush(run string, queued uint64) {
 }
 
 // OnFlush calls fn with the run of each hint, and how many messages of it are queued; a hint that
-// does not say so has 0.
+// does not say so has 0, of which any part has all.
 func (c *Client) OnFlush(fn func(run string, queued uint64)) (stop func(), err error) {
 	sub, err := c.NC.Subscribe(flushSubject+"*", func(m *nats.Msg) {
 		queued, _ := strconv.ParseUint(string(m.Data), 10, 64)

@@ -103,11 +103,23 @@ func next(s *jsonscan.Scanner, block *packed.Block) (name []byte, more bool) {
 		if !ok {
 			return s.NextLike(guess)
 		}
+		if guessed(block, n) {
+			continue
+		}
 		number(block, guess, n)
 		if block.Repeated() {
 			return guess, true
 		}
 	}
+}
+
+// guessed is number for the feature that the block guesses; it is false if that takes the longer
+// way, as for one that was named before.
+func guessed(block *packed.Block, n jsonscan.Number) bool {
+	if n.IsInt {
+		return block.GuessedInt64(n.Int)
+	}
+	return block.GuessedDouble(n.Float)
 }
 
 func number(block *packed.Block, name []byte, n jsonscan.Number) {

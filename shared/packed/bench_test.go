@@ -67,11 +67,10 @@ func (d *benchData) build(b *packed.Builder) {
 			k.Begin()
 			for j, v := range d.values {
 				if !d.nulls || (i+j)%8 != 0 {
-					name := names[j]
-					if guess := k.Guess(); d.guess && len(guess) > 0 {
-						name = guess
+					if d.guess && len(k.Guess()) > 0 && k.GuessedDouble(v) {
+						continue
 					}
-					k.Double(name, v)
+					k.Double(names[j], v)
 				}
 			}
 			k.End(b.Sample(user, int64(i)))

@@ -205,9 +205,18 @@ func (k *Block) JSON(name, v []byte) {
 	k.rowValues += c.addText(v)
 }
 
-// Guessed sets the feature that Guess gives to a Double or an Int64, given as its bits. It
-// is false, and nothing was set, if that takes Double or Int64.
-func (k *Block) Guessed(kind Kind, bits uint64) bool {
+// GuessedDouble is Double for the feature that Guess has just given, which must not be empty. It
+// is false, and nothing was set, where that takes Double.
+func (k *Block) GuessedDouble(v float64) bool { return k.guessed(Double, math.Float64bits(v)) }
+
+// GuessedInt64 is Int64 for the feature that Guess has just given, as GuessedDouble is Double.
+func (k *Block) GuessedInt64(v int64) bool {
+	return k.guessed(Int64, uint64(v)) || exactAsDouble(v) && k.guessed(Double, math.Float64bits(float64(v)))
+}
+
+// guessed adds eight bytes as the open row's value of the guessed feature, if the column is of
+// the kind and the row has not named it yet.
+func (k *Block) guessed(kind Kind, bits uint64) bool {
 	if int(k.guess) >= len(k.columns) {
 		return false
 	}

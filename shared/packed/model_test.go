@@ -90,15 +90,21 @@ func (v value) canonical() string {
 	return v.text
 }
 
-// put gives a value to the open row of a block.
+// put gives a value to the open row of a block. Where the block guesses the name, half of the
+// numbers go the shorter way first.
 func (v value) put(k *packed.Block, name string) {
+	guessed := name != "" && string(k.Guess()) == name
 	switch n := []byte(name); v.kind {
 	case packed.Null:
 		k.Null(n)
 	case packed.Double:
-		k.Double(n, v.num)
+		if !guessed || math.Float64bits(v.num)&1 == 0 || !k.GuessedDouble(v.num) {
+			k.Double(n, v.num)
+		}
 	case packed.Int64:
-		k.Int64(n, v.int)
+		if !guessed || v.int&1 == 0 || !k.GuessedInt64(v.int) {
+			k.Int64(n, v.int)
+		}
 	case packed.Bool:
 		k.Bool(n, v.bool)
 	case packed.String:

@@ -268,8 +268,11 @@ func TestMemoryOfSettledMessagesIsAwaited(t *testing.T) {
 		Workers: 10, Memory: 3 * fit * 10 / 2, Weigh: func([]byte) (int64, int64) { return 10, 10 }, // of which a run has two thirds
 		Full: func(string) { asked.Add(1) }, DoubleAck: true,
 	}
-	r.start(cfg, &fake{do: func(context.Context, *stage.Message, string, stage.Outputs) verdicts {
-		<-work
+	r.start(cfg, &fake{do: func(ctx context.Context, _ *stage.Message, _ string, _ stage.Outputs) verdicts {
+		select {
+		case <-work:
+		case <-ctx.Done():
+		}
 		return nil
 	}})
 	brokertest.Await(t, "memory is asked for", func() bool { return asked.Load() > 0 })
@@ -285,12 +288,14 @@ func TestMemoryOfSettledMessagesIsAwaited(t *testing.T) {
 		work <- struct{}{}
 	}
 	var settled []*nats.Msg
-	for range fit {
+	for len(settled) < fit {
 		m, err := acks.NextMsg(10 * time.Second)
 		if err != nil {
 			t.Fatal(err)
 		}
-		settled = append(settled, m)
+		if string(m.Data) == "+ACK" { // others keep a lease
+			settled = append(settled, m)
+		}
 	}
 	before := asked.Load()
 	time.Sleep(500 * time.Millisecond)     // nothing happens that could be awaited
@@ -302,5 +307,15 @@ func TestMemoryOfSettledMessagesIsAwaited(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	work <- struct{}{} // the third has its memory
+	if err := acks.Unsubscribe(); err != nil { // whose ack is refused at once
+		t.Fatal(err)
+	}
+	if err := r.NC.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case work <- struct{}{}:
+	case <-time.After(10 * time.Second):
+		t.Error("the third message does not get its memory")
+	}
 }

@@ -33,8 +33,8 @@ type Config struct {
 	Workers int // messages worked on at the same time
 	MaxHeld int // messages in hand, those that wait for their outputs' acks included
 	// Prefetch is how many messages of a run wait, lease kept, for a worker; 4 when 0. They are
-	// beside those in hand, and as many are asked for at a time: on processors that are busy a
-	// question takes tens of milliseconds, whatever comes with its answer.
+	// beside those in hand and their memory, and as many are asked for at a time: on busy
+	// processors a question takes tens of milliseconds, whatever comes with its answer.
 	Prefetch int
 
 	// Memory is how many bytes the messages in hand may take, over all runs; 64 MiB when 0.
@@ -43,8 +43,8 @@ type Config struct {
 	// then until its outputs are acknowledged. When nil it is ten times its size, which is
 	// what requests take that were decoded, and then its size.
 	Weigh func(data []byte) (working, held int64)
-	// Full, when set, is told that a message of a run waits for memory, unless most of it is
-	// about to be free because it belongs to messages that are done and being settled.
+	// Full, when set, is told that a message of a run waits for memory, unless half of what is in
+	// use, by all runs, is about to be free: it belongs to messages that are being settled.
 	Full func(run string)
 	// Outputs is how many bytes outputs may take on their way to the broker, over all runs;
 	// 64 MiB when 0.

@@ -3,7 +3,6 @@ package answer
 import (
 	"errors"
 	"fmt"
-	"math"
 
 	"github.com/fastfeaturefetch/fff/shared/jsonscan"
 	"github.com/fastfeaturefetch/fff/shared/packed"
@@ -99,9 +98,9 @@ func (s *Scanner) readNumber(row *packed.Block, name []byte) error {
 // longer way.
 func addGuessed(row *packed.Block, n jsonscan.Number) bool {
 	if n.IsInt {
-		return row.Guessed(packed.Int64, uint64(n.Int))
+		return row.GuessedInt64(n.Int)
 	}
-	return row.Guessed(packed.Double, math.Float64bits(n.Float))
+	return row.GuessedDouble(n.Float)
 }
 
 func addNumber(row *packed.Block, name []byte, n jsonscan.Number) {
