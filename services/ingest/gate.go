@@ -48,13 +48,12 @@ func (g *gate) pass(ctx context.Context, queues []queue, count func(context.Cont
 	var full stage.Name // the queue that was full when it was looked at last, "" if none was
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 250*time.Millisecond) {
 		credit, now, length, err := credit(ctx, queues, full, count)
-		switch {
-		case err != nil:
-		case now == "":
-			g.credit = credit - 1
-			return nil
-		default:
+		if err == nil {
 			full = now
+			if full == "" {
+				g.credit = credit - 1
+				return nil
+			}
 			if full == stage.Writer {
 				flush(length)
 			}

@@ -177,15 +177,9 @@ func (s *Scanner) Next() (key []byte, more bool) {
 // JSON as it is: UTF-8 without quotes, backslashes and control characters. An empty one
 // is no guess.
 func (s *Scanner) NextLike(guess []byte) (key []byte, more bool) {
-	i := s.pos
-	if !s.fresh {
-		if i >= len(s.data) || s.data[i] != ',' {
-			return s.Next()
-		}
-		i++
-	}
-	if i < len(s.data) && s.data[i] == ' ' {
-		i++
+	i, ok := s.member()
+	if !ok {
+		return s.Next()
 	}
 	end := i + 1 + len(guess)
 	if end+1 >= len(s.data) || s.data[i] != '"' || s.data[end] != '"' || s.data[end+1] != ':' ||
